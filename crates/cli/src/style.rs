@@ -1,0 +1,29 @@
+//! What all commands share in how they speak: the error chain printed once, colours only on a terminal.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+
+/// An error with all its causes on one line, outermost first.
+pub(crate) struct Chain<'e>(pub(crate) &'e anyhow::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, cause) in self.0.chain().enumerate() {
+            if depth > 0 {
+                f.write_str(": ")?;
+            }
+            write!(f, "{cause}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints `error: …` to standard error.
+pub(crate) fn complain(what: &dyn fmt::Display) {
+    use std::io::Write as _;
+    // Nothing is left to be done when even standard error is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{ERROR}error:{ERROR:#} {what}");
+}

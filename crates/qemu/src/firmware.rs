@@ -83,7 +83,9 @@ impl Descriptor {
     pub fn executable(&self) -> &str {
         match &self.mapping {
             Mapping::Flash { executable, .. } => &executable.filename,
-            Mapping::Kernel { filename } | Mapping::Memory { filename } | Mapping::Igvm { filename } => filename,
+            Mapping::Kernel { filename } | Mapping::Memory { filename } | Mapping::Igvm { filename } => {
+                filename
+            }
         }
     }
 

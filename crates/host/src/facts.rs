@@ -1,0 +1,234 @@
+//! The shape of what is known about a host. It is serialised as it stands: `sevirt host facts` prints it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use qemu::firmware::Descriptor;
+use serde::{Deserialize, Serialize};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact<T> {
+    Known(T),
+    /// It was looked for and is not there.
+    #[default]
+    Absent,
+    /// It could not be looked at.
+    Unreadable {
+        path: String,
+        /// The operating system's error number, 0 where there is none.
+        errno: i32,
+        why: String,
+    },
+}
+
+impl<T> Fact<T> {
+    /// The value, where it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unreadable { .. } => None,
+        }
+    }
+
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Self::Known(value) => Fact::Known(convert(value)),
+            Self::Absent => Fact::Absent,
+            Self::Unreadable { path, errno, why } => Fact::Unreadable { path, errno, why },
+        }
+    }
+
+    pub(crate) fn of_io(path: &str, result: io::Result<T>) -> Self {
+        match result {
+            Ok(value) => Self::Known(value),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Absent,
+            Err(error) => Self::Unreadable {
+                path: path.to_owned(),
+                errno: error.raw_os_error().unwrap_or(0),
+                why: error.to_string(),
+            },
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Fact<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(value) => value.fmt(f),
+            Self::Absent => f.write_str("absent"),
+            Self::Unreadable { path, why, .. } => write!(f, "unreadable ({path}: {why})"),
+        }
+    }
+}
+
+/// All that is known about a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    pub cpu: Cpu,
+    /// `uname -r`.
+    pub kernel_release: Fact<String>,
+    pub kernel_command_line: Fact<String>,
+    /// `/dev/kvm`.
+    pub kvm: Fact<Device>,
+    /// The parameters of the `kvm_amd` module.
+    pub kvm_amd: Fact<KvmAmd>,
+    /// `/dev/sev`.
+    pub sev_device: Fact<Device>,
+    /// What the AMD secure processor said of itself through `/dev/sev`.
+    pub platform: Fact<Platform>,
+    /// Names the simulator where the secure processor is a simulated one.
+    pub simulated: Option<String>,
+    /// `MemTotal`, KiB.
+    pub memory: Fact<u64>,
+    /// Firmware images by descriptor, in the order in which descriptors take precedence.
+    pub firmware: Vec<Loader>,
+    /// What each QEMU binary that was asked answered.
+    pub emulators: Vec<Emulator>,
+}
+
+/// The processor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cpu {
+    /// `AuthenticAMD`, …
+    pub vendor: Fact<String>,
+    pub family: u32,
+    pub model: u32,
+    pub stepping: u32,
+    pub memory_encryption: Fact<MemoryEncryption>,
+}
+
+impl Cpu {
+    /// AMD's name of the EPYC generation, by family and model (AMD's processor programming references).
+    #[must_use]
+    pub fn generation(&self) -> Option<&'static str> {
+        Some(match (self.family, self.model) {
+            (0x17, 0x00..=0x0f) => "naples",
+            (0x17, 0x30..=0x3f) => "rome",
+            (0x19, 0x00..=0x0f) => "milan",
+            (0x19, 0x10..=0x1f | 0xa0..=0xaf) => "genoa",
+            (0x1a, 0x00..=0x1f) => "turin",
+            _ => return None,
+        })
+    }
+}
+
+/// CPUID leaf 0x8000001F (APM volume 3, appendix E.4.17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryEncryption {
+    pub sme: bool,
+    pub sev: bool,
+    pub sev_es: bool,
+    pub sev_snp: bool,
+    /// The bit of a guest physical address that asks for encryption.
+    pub cbitpos: u32,
+    /// By how many bits physical addresses shrink when encryption is on.
+    pub reduced_phys_bits: u32,
+    /// How many guests can be encrypted at the same time.
+    pub asids: u32,
+    /// The lowest ASID of a guest without encrypted state; those below are for SEV-ES and SEV-SNP.
+    pub min_sev_asid: u32,
+}
+
+/// A device node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    pub uid: u32,
+    pub gid: u32,
+    /// The permission bits.
+    pub mode: u32,
+}
+
+/// `/sys/module/kvm_amd/parameters`; `None` where the kernel has no such parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvmAmd {
+    pub sev: Option<bool>,
+    pub sev_es: Option<bool>,
+    pub sev_snp: Option<bool>,
+}
+
+/// PLATFORM_STATUS (AMD 55766, §5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    pub api_major: u8,
+    pub api_minor: u8,
+    pub build: u8,
+    pub state: PlatformState,
+    /// Whether someone else than the platform itself has signed its PEK.
+    pub externally_owned: bool,
+    /// Whether the platform was initialised for SEV-ES.
+    pub es: bool,
+    pub guests: u32,
+}
+
+/// States of the platform (AMD 55766, §5.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlatformState {
+    Uninitialised,
+    Initialised,
+    Working,
+    Unknown(u8),
+}
+
+/// A firmware descriptor and what its image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loader {
+    /// The descriptor's own path.
+    pub path: PathBuf,
+    pub descriptor: Descriptor,
+    pub image: Fact<FirmwareImage>,
+}
+
+/// A firmware image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirmwareImage {
+    /// Bytes.
+    pub size: u64,
+    /// What the image's own GUID tables offer to SEV guests; absent where it has no such table.
+    pub tables: Option<Tables>,
+}
+
+/// Which of the SEV entries the table at the end of a firmware image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// The reset vector of further processors, which SEV-ES needs.
+    pub es_reset_vector: Option<u32>,
+    /// Where the hashes of kernel, initrd and command line go: (guest physical address, size). An entry of base
+    /// 0 and size 0 is a firmware that can not take them.
+    pub hash_table: Option<(u32, u32)>,
+    /// Where a launch secret goes, in the same form.
+    pub secret_area: Option<(u32, u32)>,
+    /// Whether there are sections for SEV-SNP.
+    pub snp_metadata: bool,
+}
+
+impl Tables {
+    /// The hash table, if it has a place.
+    #[must_use]
+    pub fn usable_hash_table(&self) -> Option<(u32, u32)> {
+        self.hash_table.filter(|&(base, size)| base != 0 && size != 0)
+    }
+
+    /// The secret area, if it has a place.
+    #[must_use]
+    pub fn usable_secret_area(&self) -> Option<(u32, u32)> {
+        self.secret_area.filter(|&(base, size)| base != 0 && size != 0)
+    }
+}
+
+/// A QEMU binary and what it can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emulator {
+    pub path: PathBuf,
+    /// `major.minor.micro`, or why it could not be asked.
+    pub version: Fact<String>,
+    /// Canonical names of its machine types.
+    pub machines: Vec<String>,
+    /// Why it offers no SEV guests, in QEMU's words; `None` where it does.
+    pub sev_refusal: Option<String>,
+}

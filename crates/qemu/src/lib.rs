@@ -5,3 +5,8 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod firmware;
+pub mod plan;
+
+mod argv;
+
+pub use argv::{Argument, KeyValues, Properties};

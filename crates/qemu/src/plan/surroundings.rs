@@ -1,0 +1,94 @@
+//! What a plan needs to know of the place where its guest will run. All of it is given as values, so that a plan can
+//! be made for a machine that is elsewhere.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::firmware::Descriptor;
+
+/// The place where a guest will run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The guest's own run directory: launch blobs, the master key and sockets that the domain names no path for.
+    pub domain_dir: PathBuf,
+    /// Where the guest's UEFI variables go if the domain names no file: `NAME_VARS.fd` in this directory.
+    pub nvram_dir: PathBuf,
+    /// A file with a random 32-byte key by which secrets can be passed to QEMU. Without one there is no such object.
+    pub master_key: Option<PathBuf>,
+    /// File descriptors that QEMU inherits.
+    pub fds: InheritedFds,
+    /// The host's SEV parameters; a domain may leave its own out only if these are given.
+    pub sev: Option<SevParams>,
+    /// What `mode='host-model'` becomes. Without it, the newest named model that `Caps` calls usable.
+    pub host_model: Option<CpuChoice>,
+    /// Firmware descriptors in order of precedence, masked ones already left out.
+    pub firmware: Vec<Descriptor>,
+    /// What `<source network='…'/>` means here. A network that is not in the list becomes user-mode networking.
+    pub networks: BTreeMap<String, Network>,
+    /// Directories for memory that is backed by files or huge pages.
+    pub memory_dirs: MemoryDirs,
+    /// The user whom QEMU runs as, for its environment.
+    pub user: String,
+    /// `PATH` in QEMU's environment.
+    pub path: String,
+}
+
+/// File descriptors that QEMU inherits, by what they are for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InheritedFds {
+    /// The listening QMP socket.
+    pub monitor: i32,
+    /// Listening sockets of character devices, by the device's alias. Where none is given QEMU binds the path.
+    pub sockets: BTreeMap<String, i32>,
+    /// Files opened for character devices and TPMs, by `ALIAS-source`, `ALIAS-tpm`, `ALIAS-cancel`.
+    pub files: BTreeMap<String, i32>,
+    /// Tap devices, by the interface's alias.
+    pub taps: BTreeMap<String, TapFds>,
+    /// `/dev/vhost-vsock`, by the device's alias.
+    pub vsocks: BTreeMap<String, i32>,
+}
+
+/// A network interface's descriptors, one of each kind per queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TapFds {
+    pub tap: Vec<i32>,
+    /// `/dev/vhost-net`; empty: the device is emulated by QEMU itself.
+    pub vhost: Vec<i32>,
+}
+
+/// What the host's processor says of SEV (CPUID 8000_001F EBX).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SevParams {
+    /// The position of the C-bit in a physical address.
+    pub cbitpos: u32,
+    /// How many bits of physical address space encryption costs.
+    pub reduced_phys_bits: u32,
+}
+
+/// A CPU model and what is added to or taken from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CpuChoice {
+    /// QEMU's name of the model.
+    pub model: String,
+    /// Features in order, on or off, by QEMU's names.
+    pub features: Vec<(String, bool)>,
+}
+
+/// What a named network is on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// A bridge; the tap devices are among the inherited descriptors.
+    Bridge(String),
+    /// User-mode networking inside QEMU.
+    User,
+}
+
+/// Where memory files go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryDirs {
+    /// The directory for `<source type='file'/>`.
+    pub files: PathBuf,
+    /// Mounted huge page directories, by page size in KiB.
+    pub huge_pages: BTreeMap<u64, PathBuf>,
+    /// The page size, in KiB, that `<hugepages/>` without a size means.
+    pub default_huge_page_kib: Option<u64>,
+}

@@ -4,9 +4,12 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod caps;
 pub mod firmware;
 pub mod plan;
+pub mod qmp;
 
 mod argv;
 
 pub use argv::{Argument, KeyValues, Properties};
+pub use caps::Caps;

@@ -55,8 +55,7 @@ impl ModuleTree {
     /// `modules.dep` cannot be read. (A missing `modules.builtin` only means that nothing is built in.)
     pub fn open(directory: &Path) -> Result<Self, ModuleError> {
         let path = directory.join("modules.dep");
-        let dependencies =
-            fs::read_to_string(&path).map_err(|source| ModuleError::Read { path, source })?;
+        let dependencies = fs::read_to_string(&path).map_err(|source| ModuleError::Read { path, source })?;
         let builtin = fs::read_to_string(directory.join("modules.builtin")).unwrap_or_default();
         Ok(Self {
             directory: directory.to_owned(),
@@ -174,7 +173,8 @@ kernel/fs/broken.ko: kernel/fs/gone.ko
     fn tree() -> (tempfile::TempDir, ModuleTree) {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("modules.dep"), DEP).unwrap();
-        fs::write(directory.path().join("modules.builtin"), "kernel/drivers/tty/serial/8250/8250.ko\n").unwrap();
+        fs::write(directory.path().join("modules.builtin"), "kernel/drivers/tty/serial/8250/8250.ko\n")
+            .unwrap();
         let tree = ModuleTree::open(directory.path()).unwrap();
         (directory, tree)
     }

@@ -27,7 +27,10 @@ fn handles_read_names_values_and_spans() {
 fn text_joins_pieces_around_comments_and_sections() {
     let document = Document::parse("<a>one <!-- no -->&#x32;<b>not</b><![CDATA[ <3\r\n]]>\r</a>").unwrap();
     assert_eq!(document.root().text(), "one 2 <3\n\n");
-    assert_eq!(document.root().text_span().of(document.text()), "one <!-- no -->&#x32;<b>not</b><![CDATA[ <3\r\n]]>");
+    assert_eq!(
+        document.root().text_span().of(document.text()),
+        "one <!-- no -->&#x32;<b>not</b><![CDATA[ <3\r\n]]>"
+    );
 }
 
 #[test]

@@ -82,4 +82,3 @@ pub(crate) fn check_text(text: &str) -> Result<(), Fault> {
         )),
     }
 }
-

@@ -123,3 +123,6 @@ pub(crate) fn splice(text: &str, edits: &[Edit]) -> Result<String, EditError> {
     out.push_str(text.get(done.end..).unwrap_or_default());
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

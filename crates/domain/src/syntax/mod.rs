@@ -82,3 +82,6 @@ pub(crate) fn check_text(text: &str) -> Result<(), Fault> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,6 +160,8 @@ pub enum Command {
         id_block: Vec<u8>,
         /// 4096 bytes of identity authentication, or empty.
         id_auth: Vec<u8>,
+        /// Whether `id_auth` has an author key, which signs the identity key.
+        author_key: bool,
         host_data: [u8; 32],
     },
     Decommission {

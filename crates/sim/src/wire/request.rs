@@ -39,8 +39,8 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
             w.u8(21).u32(guest.0).u8(page_code(*page_type)).u64(*gpa).u32(*length).bytes(data)
         }
         Command::SnpLaunchUpdateVmsa { guest, vcpus } => write_vcpus(w.u8(22).u32(guest.0), vcpus),
-        Command::SnpLaunchFinish { guest, id_block, id_auth, host_data } => {
-            w.u8(23).u32(guest.0).bytes(id_block).bytes(id_auth).array(host_data)
+        Command::SnpLaunchFinish { guest, id_block, id_auth, author_key, host_data } => {
+            w.u8(23).u32(guest.0).bytes(id_block).bytes(id_auth).flag(*author_key).array(host_data)
         }
         Command::Decommission { guest } => w.u8(24).u32(guest.0),
     };
@@ -100,6 +100,7 @@ fn guest_command(tag: u8, guest: Handle, r: &mut Reader<'_>) -> Result<Command, 
             guest,
             id_block: r.bytes()?,
             id_auth: r.bytes()?,
+            author_key: r.flag()?,
             host_data: r.array()?,
         },
         24 => Command::Decommission { guest },

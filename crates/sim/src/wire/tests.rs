@@ -74,9 +74,11 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             }
         ),
         (handle(), vcpus()).prop_map(|(guest, vcpus)| Command::SnpLaunchUpdateVmsa { guest, vcpus }),
-        (handle(), bytes(), bytes(), any::<[u8; 32]>()).prop_map(|(guest, id_block, id_auth, host_data)| {
-            Command::SnpLaunchFinish { guest, id_block, id_auth, host_data }
-        }),
+        (handle(), bytes(), bytes(), any::<bool>(), any::<[u8; 32]>()).prop_map(
+            |(guest, id_block, id_auth, author_key, host_data)| {
+                Command::SnpLaunchFinish { guest, id_block, id_auth, author_key, host_data }
+            }
+        ),
         handle().prop_map(|guest| Command::Decommission { guest }),
     ]
 }

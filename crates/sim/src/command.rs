@@ -3,7 +3,36 @@
 //! Guest commands name their guest by the handle that [`Command::GuestInit`] gave, which stands for what the kernel does on
 //! `KVM_SEV_INIT`, `KVM_SEV_ES_INIT` and `KVM_SEV_INIT2`: bring the platform up if it is down and reserve an ASID.
 
+pub(crate) mod attestation_report;
+pub(crate) mod decommission;
+pub(crate) mod factory_reset;
+pub(crate) mod get_id2;
+pub(crate) mod guest_init;
+pub(crate) mod guest_status;
+pub(crate) mod init;
+pub(crate) mod launch_finish;
+pub(crate) mod launch_measure;
+pub(crate) mod launch_secret;
+pub(crate) mod launch_start;
+pub(crate) mod launch_update_data;
+pub(crate) mod launch_update_vmsa;
+pub(crate) mod pdh_cert_export;
+pub(crate) mod pdh_gen;
+pub(crate) mod pek_cert_import;
+pub(crate) mod pek_csr;
+pub(crate) mod pek_gen;
+pub(crate) mod platform_status;
+pub(crate) mod shutdown;
+pub(crate) mod snp_launch_finish;
+pub(crate) mod snp_launch_start;
+pub(crate) mod snp_launch_update;
+pub(crate) mod snp_launch_update_vmsa;
+pub(crate) mod snp_platform_status;
+
 use std::fmt;
+
+use attest::sev::vmsa::Vcpus;
+use zeroize::Zeroizing;
 
 /// A guest's handle, never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,32 +47,6 @@ pub enum GuestKind {
     SevEs,
     /// Memory and registers are encrypted and memory's integrity is protected.
     SevSnp,
-}
-
-/// The register state that measured vCPUs start with, from which the firmware's VMSA pages are built.
-///
-/// Hardware measures pages that the kernel has filled; no command carries them, so the simulator builds the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vcpus {
-    /// How many vCPUs: the first starts at the reset vector, the others at `ap_reset`.
-    pub count: u32,
-    /// CPUID leaf 1 EAX of the guest's CPU model.
-    pub signature: u32,
-    /// Where application processors start (the firmware's SEV-ES reset block): code segment base in the upper 16 bits.
-    pub ap_reset: u32,
-    /// `SEV_FEATURES` of the VMSA: 0 for SEV-ES, 1 for SNP, more with features switched on.
-    pub sev_features: u64,
-    /// Which kernel's habits the pages follow.
-    pub profile: VmsaProfile,
-}
-
-/// What the kernel writes into a VMSA beside the registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VmsaProfile {
-    /// `KVM_SEV_ES_INIT`, and every kernel before 6.10: x87 and SSE control words are zero.
-    KvmLegacy,
-    /// `KVM_SEV_INIT2` on kernel 6.10 and later: MXCSR is 0x1f80 and the x87 control word 0x37f.
-    KvmInit2,
 }
 
 /// The kind of a page in `SNP_LAUNCH_UPDATE` (56860, `PAGE_TYPE`).
@@ -109,8 +112,11 @@ pub enum Command {
         /// What lies in the guest's memory, at most [`crate::wire::MAX_DATA`] bytes, a multiple of 16.
         data: Vec<u8>,
     },
+    /// Hardware measures pages that the kernel has filled; no command carries them, so the simulator builds the same bytes
+    /// from what the caller tells of the vCPUs.
     LaunchUpdateVmsa {
         guest: Handle,
+        /// From 1 to 1024 vCPUs.
         vcpus: Vcpus,
     },
     LaunchMeasure {
@@ -162,7 +168,6 @@ pub enum Command {
         id_auth: Vec<u8>,
         /// Whether `id_auth` has an author key, which signs the identity key.
         author_key: bool,
-        host_data: [u8; 32],
     },
     Decommission {
         guest: Handle,
@@ -266,7 +271,7 @@ pub enum Reply {
     /// To [`Command::LaunchMeasure`]: 32 bytes of measurement, 16 of nonce.
     Measurement([u8; 48]),
     /// To [`Command::LaunchSecret`]: what is to be written to the guest's memory.
-    Secret(Vec<u8>),
+    Secret(Zeroizing<Vec<u8>>),
     GuestStatus(GuestStatus),
     /// To [`Command::AttestationReport`]: 208 bytes.
     Report(Vec<u8>),

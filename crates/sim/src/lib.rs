@@ -11,8 +11,14 @@
 
 pub mod client;
 pub mod command;
+mod guest;
+pub mod kernel;
+pub mod keys;
+pub mod platform;
+pub mod snp;
 pub mod status;
 pub mod wire;
 
 pub use command::{Command, Handle, Reply};
+pub use platform::Platform;
 pub use status::FirmwareStatus;

@@ -105,7 +105,7 @@ fn read_reply(r: &mut Reader<'_>) -> Result<Reply, WireError> {
         5 => Reply::PdhCertExport { pdh: r.bytes()?, chain: r.bytes()? },
         6 => Reply::Id(r.bytes()?),
         7 => Reply::Measurement(r.array()?),
-        8 => Reply::Secret(r.bytes()?),
+        8 => Reply::Secret(r.bytes()?.into()),
         9 => Reply::GuestStatus(GuestStatus {
             handle: Handle(r.u32()?),
             policy: r.u32()?,

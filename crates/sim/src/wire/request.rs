@@ -3,7 +3,9 @@
 use super::read::Reader;
 use super::write::Writer;
 use super::{MAX_FRAME, WireError};
-use crate::command::{Command, GuestKind, Handle, PageType, Vcpus, VmsaProfile};
+use attest::sev::vmsa::{Profile, VcpuSignature, Vcpus};
+
+use crate::command::{Command, GuestKind, Handle, PageType};
 
 /// A command as one frame's bytes.
 #[must_use]
@@ -39,8 +41,8 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
             w.u8(21).u32(guest.0).u8(page_code(*page_type)).u64(*gpa).u32(*length).bytes(data)
         }
         Command::SnpLaunchUpdateVmsa { guest, vcpus } => write_vcpus(w.u8(22).u32(guest.0), vcpus),
-        Command::SnpLaunchFinish { guest, id_block, id_auth, author_key, host_data } => {
-            w.u8(23).u32(guest.0).bytes(id_block).bytes(id_auth).flag(*author_key).array(host_data)
+        Command::SnpLaunchFinish { guest, id_block, id_auth, author_key } => {
+            w.u8(23).u32(guest.0).bytes(id_block).bytes(id_auth).flag(*author_key)
         }
         Command::Decommission { guest } => w.u8(24).u32(guest.0),
     };
@@ -101,7 +103,6 @@ fn guest_command(tag: u8, guest: Handle, r: &mut Reader<'_>) -> Result<Command, 
             id_block: r.bytes()?,
             id_auth: r.bytes()?,
             author_key: r.flag()?,
-            host_data: r.array()?,
         },
         24 => Command::Decommission { guest },
         other => return Err(WireError::Unknown { what: "command", value: other.into() }),
@@ -149,23 +150,23 @@ fn read_page(r: &mut Reader<'_>) -> Result<PageType, WireError> {
 }
 
 fn write_vcpus<'w>(w: &'w mut Writer, vcpus: &Vcpus) -> &'w mut Writer {
-    let Vcpus { count, signature, ap_reset, sev_features, profile } = *vcpus;
+    let Vcpus { count, signature, ap_reset_address, sev_features, profile } = *vcpus;
     let profile = match profile {
-        VmsaProfile::KvmLegacy => 0,
-        VmsaProfile::KvmInit2 => 1,
+        Profile::Legacy => 0,
+        Profile::Fpu => 1,
     };
-    w.u32(count).u32(signature).u32(ap_reset).u64(sev_features).u8(profile)
+    w.u32(count).u32(signature.0).u32(ap_reset_address).u64(sev_features).u8(profile)
 }
 
 fn read_vcpus(r: &mut Reader<'_>) -> Result<Vcpus, WireError> {
     Ok(Vcpus {
         count: r.u32()?,
-        signature: r.u32()?,
-        ap_reset: r.u32()?,
+        signature: VcpuSignature(r.u32()?),
+        ap_reset_address: r.u32()?,
         sev_features: r.u64()?,
         profile: match r.u8()? {
-            0 => VmsaProfile::KvmLegacy,
-            1 => VmsaProfile::KvmInit2,
+            0 => Profile::Legacy,
+            1 => Profile::Fpu,
             other => return Err(WireError::Unknown { what: "VMSA profile", value: other.into() }),
         },
     })

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use attest::sev::vmsa::{Profile, VcpuSignature, Vcpus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -9,7 +10,7 @@ use super::{MAX_DATA, MAX_FRAME, WireError, decode_answer, decode_command, encod
 use super::{read_frame, write_frame};
 use crate::command::{
     Command, GuestKind, GuestState, GuestStatus, Handle, PageType, PlatformState, PlatformStatus, Reply,
-    SnpPlatformStatus, Vcpus, VmsaProfile,
+    SnpPlatformStatus,
 };
 use crate::status::FirmwareStatus;
 
@@ -22,14 +23,13 @@ fn handle() -> impl Strategy<Value = Handle> {
 }
 
 fn vcpus() -> impl Strategy<Value = Vcpus> {
-    let profile = prop_oneof![Just(VmsaProfile::KvmLegacy), Just(VmsaProfile::KvmInit2)];
-    (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>(), profile).prop_map(
-        |(count, signature, ap_reset, sev_features, profile)| Vcpus {
+    (any::<[u32; 3]>(), any::<u64>(), any::<prop::sample::Index>()).prop_map(
+        |([count, signature, ap_reset_address], sev_features, profile)| Vcpus {
             count,
-            signature,
-            ap_reset,
+            signature: VcpuSignature(signature),
+            ap_reset_address,
             sev_features,
-            profile,
+            profile: *profile.get(&Profile::ALL),
         },
     )
 }
@@ -74,11 +74,9 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             }
         ),
         (handle(), vcpus()).prop_map(|(guest, vcpus)| Command::SnpLaunchUpdateVmsa { guest, vcpus }),
-        (handle(), bytes(), bytes(), any::<bool>(), any::<[u8; 32]>()).prop_map(
-            |(guest, id_block, id_auth, author_key, host_data)| {
-                Command::SnpLaunchFinish { guest, id_block, id_auth, author_key, host_data }
-            }
-        ),
+        (handle(), bytes(), bytes(), any::<bool>()).prop_map(|(guest, id_block, id_auth, author_key)| {
+            Command::SnpLaunchFinish { guest, id_block, id_auth, author_key }
+        }),
         handle().prop_map(|guest| Command::Decommission { guest }),
     ]
 }
@@ -140,7 +138,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         vec(any::<u8>(), 48)
             .prop_filter_map("length", |bytes| bytes.try_into().ok())
             .prop_map(Reply::Measurement),
-        bytes().prop_map(Reply::Secret),
+        bytes().prop_map(|plaintext| Reply::Secret(plaintext.into())),
         (handle(), any::<u32>(), any::<u32>(), guest_state()).prop_map(|(handle, policy, asid, state)| {
             Reply::GuestStatus(GuestStatus { handle, policy, asid, state })
         }),

@@ -1,5 +1,6 @@
 //! The shape of what is known about a host. It is serialised as it stands: `sevirt host facts` prints it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -86,6 +87,9 @@ pub struct Facts {
     pub memory: Fact<u64>,
     /// Firmware images by descriptor, in the order in which descriptors take precedence.
     pub firmware: Vec<Loader>,
+    /// Firmware images that a domain names by path. Nothing here is found by looking around: whoever has a domain
+    /// to judge adds [`firmware_image`](crate::firmware_image) of its loader.
+    pub images: BTreeMap<PathBuf, Fact<FirmwareImage>>,
     /// What each QEMU binary that was asked answered.
     pub emulators: Vec<Emulator>,
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +61,20 @@ impl Connection {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+/// The connection's socket, which closes it when it is dropped.
+impl From<Connection> for OwnedFd {
+    fn from(connection: Connection) -> Self {
+        connection.stream.into()
+    }
+}
+
+/// Takes up a connection again that was made into its socket.
+impl From<OwnedFd> for Connection {
+    fn from(socket: OwnedFd) -> Self {
+        Self { stream: socket.into() }
     }
 }
 

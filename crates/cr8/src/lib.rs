@@ -47,10 +47,9 @@ impl Qemu {
                     cpu_interrupt,
                 ),
                 bql_locked: std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> bool>(bql_locked),
-                bql_lock_impl: std::mem::transmute::<
-                    *mut c_void,
-                    unsafe extern "C" fn(*const c_char, c_int),
-                >(bql_lock_impl),
+                bql_lock_impl: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_char, c_int)>(
+                    bql_lock_impl,
+                ),
                 bql_unlock: std::mem::transmute::<*mut c_void, unsafe extern "C" fn()>(bql_unlock),
             })
         }

@@ -16,10 +16,10 @@ pub trait Keyword: Copy + 'static {
 
 /// Declares an enum of words: `keywords! { pub enum Name { Variant = "word", … } }`.
 macro_rules! keywords {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* $visibility:vis enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name {
+        $visibility enum $name {
             $($(#[$variant_meta])* $variant,)+
         }
 

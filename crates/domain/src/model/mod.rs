@@ -5,6 +5,8 @@
 //! modelled stays in the document and is named by a problem.
 
 mod keyword;
+mod problem;
+mod read;
 
 pub mod address;
 pub mod chardev;
@@ -22,6 +24,7 @@ pub mod os;
 use uuid::Uuid;
 
 pub use keyword::Keyword;
+pub use problem::{Problem, ProblemKind};
 
 use cpu::{Clock, Cpu, CpuTune, Vcpu};
 use devices::Devices;

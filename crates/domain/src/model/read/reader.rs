@@ -1,0 +1,376 @@
+//! Reads one element's attributes and children, and remembers which of them were asked for.
+//!
+//! What nobody asked for by the time a [`Reader`] goes out of scope is reported as not modelled, so that a
+//! reading function cannot lose content by forgetting it.
+
+use std::{
+    cell::{Cell, RefCell},
+    str::FromStr,
+};
+
+use crate::{
+    Attribute, Element, Span,
+    model::{Keyword, Problem, ProblemKind, Switch, memory::Kib},
+};
+
+/// Collects problems while many readers are alive. Their number is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    found: RefCell<Vec<Problem>>,
+}
+
+impl Problems {
+    /// More problems than this are not worth reading, and must not eat memory.
+    const MOST: usize = 1000;
+
+    fn push(&self, problem: Problem) {
+        let mut found = self.found.borrow_mut();
+        if found.len() < Self::MOST {
+            found.push(problem);
+        }
+    }
+
+    /// The problems in the order of the document.
+    pub(super) fn into_sorted(self) -> Vec<Problem> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|problem| (problem.span.start, problem.span.end, problem.kind));
+        found
+    }
+}
+
+/// One element being read.
+pub(super) struct Reader<'d, 'p> {
+    element: Element<'d>,
+    problems: &'p Problems,
+    taken_attributes: RefCell<Vec<&'static str>>,
+    taken_children: RefCell<Vec<&'static str>>,
+    /// The element is reported as a whole, or was taken as it stands.
+    is_settled: Cell<bool>,
+}
+
+impl<'d, 'p> Reader<'d, 'p> {
+    pub(super) fn new(element: Element<'d>, problems: &'p Problems) -> Self {
+        Self {
+            element,
+            problems,
+            taken_attributes: RefCell::default(),
+            taken_children: RefCell::default(),
+            is_settled: Cell::new(false),
+        }
+    }
+
+    pub(super) fn element(&self) -> Element<'d> {
+        self.element
+    }
+
+    // Attributes
+
+    fn attribute(&self, name: &'static str) -> Option<Attribute<'d>> {
+        self.taken_attributes.borrow_mut().push(name);
+        self.element.attribute(name)
+    }
+
+    /// An attribute as it stands.
+    pub(super) fn string(&self, name: &'static str) -> Option<String> {
+        Some(self.attribute(name)?.value().into_owned())
+    }
+
+    /// An attribute that must be there; empty, and a problem, where it is not.
+    pub(super) fn required_string(&self, name: &'static str) -> String {
+        self.string(name).unwrap_or_else(|| {
+            self.missing(&format!("attribute `{name}`"));
+            String::new()
+        })
+    }
+
+    /// An attribute that `parse` must accept.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let attribute = self.attribute(name)?;
+        let value = attribute.value();
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            let message = format!("`{}` is not {expected}", shorten(&value));
+            self.report(ProblemKind::Malformed, attribute.value_span(), &format!("@{name}"), message);
+        }
+        parsed
+    }
+
+    /// An attribute from a closed set of words.
+    pub(super) fn word<K: Keyword>(&self, name: &'static str) -> Option<K> {
+        self.parsed(name, &one_of::<K>(), K::from_word)
+    }
+
+    /// An attribute of which sevirt knows some words: another word is not modelled rather than wrong.
+    pub(super) fn known_word<K: Keyword>(&self, name: &'static str) -> Option<K> {
+        let attribute = self.attribute(name)?;
+        let value = attribute.value();
+        let known = K::from_word(&value);
+        if known.is_none() {
+            let message = format!("`{}` is not supported, only {}", shorten(&value), words::<K>());
+            self.report(ProblemKind::NotModelled, attribute.value_span(), &format!("@{name}"), message);
+        }
+        known
+    }
+
+    /// The attribute without which the element means nothing: where it is missing or unknown the whole element
+    /// is reported once, and nothing else of it.
+    pub(super) fn discriminator<K: Keyword>(&self, name: &'static str) -> Option<K> {
+        let value = self.known_word(name);
+        if value.is_none() {
+            self.settle();
+            if self.element.attribute(name).is_none() {
+                self.missing(&format!("attribute `{name}`"));
+            }
+        }
+        value
+    }
+
+    /// An attribute that is `on` or `off`.
+    pub(super) fn on_off(&self, name: &'static str) -> Option<Switch> {
+        self.parsed(name, "`on` or `off`", |value| match value {
+            "on" => Some(Switch::On),
+            "off" => Some(Switch::Off),
+            _ => None,
+        })
+    }
+
+    /// An attribute that is `yes` or `no`.
+    pub(super) fn yes_no(&self, name: &'static str) -> Option<Switch> {
+        self.parsed(name, "`yes` or `no`", |value| match value {
+            "yes" => Some(Switch::On),
+            "no" => Some(Switch::Off),
+            _ => None,
+        })
+    }
+
+    /// A number, decimal or, with `0x`, hexadecimal.
+    pub(super) fn number<N: TryFrom<i128>>(&self, name: &'static str) -> Option<N> {
+        self.number_in(name, 10)
+    }
+
+    /// A number in the given radix.
+    pub(super) fn number_in<N: TryFrom<i128>>(&self, name: &'static str, radix: u32) -> Option<N> {
+        self.parsed(name, "a number in range", |value| parse_number(value, radix))
+    }
+
+    // Children
+
+    /// The child of this name; a second one is a problem.
+    pub(super) fn child(&self, name: &'static str) -> Option<Self> {
+        let mut children = self.children(name);
+        let first = children.next()?;
+        for surplus in children {
+            surplus.settle();
+            surplus.malformed(surplus.element.start_tag_span(), "given more than once".to_owned());
+        }
+        Some(first)
+    }
+
+    /// All children of this name.
+    pub(super) fn children(&self, name: &'static str) -> impl Iterator<Item = Reader<'d, 'p>> + use<'d, 'p> {
+        self.taken_children.borrow_mut().push(name);
+        let problems = self.problems;
+        self.element
+            .children()
+            .filter(move |child| child.name() == name)
+            .map(move |child| Reader::new(child, problems))
+    }
+
+    /// Whether there is a child of this name.
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.child(name).is_some()
+    }
+
+    /// The text of a child; `None` where the child is missing or empty.
+    pub(super) fn child_text(&self, name: &'static str) -> Option<String> {
+        self.child(name).and_then(|child| child.text())
+    }
+
+    /// A child that says `state='on'` or `state='off'`.
+    pub(super) fn child_state(&self, name: &'static str) -> Option<Switch> {
+        self.child(name)?.on_off("state")
+    }
+
+    // Text
+
+    /// The element's text; `None` where it is empty.
+    pub(super) fn text(&self) -> Option<String> {
+        Some(self.element.text().into_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// The element's text that `parse` must accept, without the white space around it.
+    pub(super) fn parsed_text<T>(&self, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.element.text();
+        let parsed = parse(text.trim());
+        if parsed.is_none() {
+            let message = format!("`{}` is not {expected}", shorten(text.trim()));
+            self.malformed(self.element.text_span(), message);
+        }
+        parsed
+    }
+
+    /// The element's text from a closed set of words.
+    pub(super) fn text_word<K: Keyword>(&self) -> Option<K> {
+        self.parsed_text(&one_of::<K>(), K::from_word)
+    }
+
+    /// The element's text as a number of the given radix.
+    pub(super) fn text_number<N: TryFrom<i128>>(&self, radix: u32) -> Option<N> {
+        self.parsed_text("a number in range", |text| parse_number(text, radix))
+    }
+
+    /// The element's text as an amount of memory, with `unit` (KiB unless it says otherwise), rounded up.
+    pub(super) fn size(&self) -> Option<Kib> {
+        self.size_in(1024)
+    }
+
+    /// The same, in units of `default` bytes where there is no `unit`.
+    pub(super) fn size_in(&self, default: u128) -> Option<Kib> {
+        let scale = self.unit("unit", default)?;
+        self.parsed_text("an amount of memory", |text| {
+            let count: u64 = parse_number(text, 10)?;
+            Some(Kib(u64::try_from(u128::from(count).checked_mul(scale)?.div_ceil(1024)).ok()?))
+        })
+    }
+
+    /// The bytes that one unit stands for; `None`, and a problem, where nobody knows it.
+    pub(super) fn unit(&self, name: &'static str, default: u128) -> Option<u128> {
+        match self.element.attribute(name) {
+            None => Some(default),
+            Some(_) => self.parsed(name, "a unit such as KiB, MiB or GiB", unit_bytes),
+        }
+    }
+
+    // Problems
+
+    /// Takes the element as a whole: nothing below it is reported.
+    pub(super) fn settle(&self) {
+        self.is_settled.set(true);
+    }
+
+    /// Reports the whole element as one that sevirt has no notion of.
+    pub(super) fn not_modelled(&self, message: String) {
+        self.settle();
+        self.report(ProblemKind::NotModelled, self.element.start_tag_span(), "", message);
+    }
+
+    pub(super) fn malformed(&self, span: Span, message: String) {
+        self.report(ProblemKind::Malformed, span, "", message);
+    }
+
+    /// Reports the value of an attribute; the whole start tag where there is no such attribute.
+    pub(super) fn malformed_attribute(&self, name: &'static str, message: String) {
+        let span = match self.element.attribute(name) {
+            Some(attribute) => attribute.value_span(),
+            None => self.element.start_tag_span(),
+        };
+        self.report(ProblemKind::Malformed, span, &format!("@{name}"), message);
+    }
+
+    /// Reports that something required is not there.
+    pub(super) fn missing(&self, what: &str) {
+        self.malformed(self.element.start_tag_span(), format!("{what} is missing"));
+    }
+
+    fn report(&self, kind: ProblemKind, span: Span, suffix: &str, message: String) {
+        self.problems.push(Problem { span, kind, path: path(self.element) + suffix, message });
+    }
+}
+
+impl Drop for Reader<'_, '_> {
+    fn drop(&mut self) {
+        if self.is_settled.get() {
+            return;
+        }
+        for attribute in self.element.attributes() {
+            let name = attribute.name();
+            let is_namespace = name == "xmlns" || name.starts_with("xmlns:");
+            if !is_namespace && !self.taken_attributes.borrow().contains(&name) {
+                let suffix = format!("@{name}");
+                self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported".to_owned());
+            }
+        }
+        for child in self.element.children() {
+            if !self.taken_children.borrow().contains(&child.name()) {
+                Reader::new(child, self.problems).not_modelled("not supported".to_owned());
+            }
+        }
+    }
+}
+
+/// The names from below the root element down to this one, with slashes; the root's own name for the root.
+fn path(element: Element<'_>) -> String {
+    let mut names = vec![element.name()];
+    let mut next = element.parent();
+    while let Some(parent) = next {
+        names.push(parent.name());
+        next = parent.parent();
+    }
+    if names.len() > 1 {
+        names.pop();
+    }
+    names.reverse();
+    names.join("/")
+}
+
+fn words<K: Keyword>() -> String {
+    let words: Vec<String> = K::ALL.iter().map(|value| format!("`{}`", value.word())).collect();
+    words.join(", ")
+}
+
+fn one_of<K: Keyword>() -> String {
+    format!("one of {}", words::<K>())
+}
+
+/// The start of a value that may be long.
+fn shorten(value: &str) -> String {
+    const MOST: usize = 60;
+    if value.chars().count() <= MOST {
+        return value.to_owned();
+    }
+    value.chars().take(MOST).chain(['…']).collect()
+}
+
+/// A number in the given radix; `0x` always means hexadecimal.
+pub(super) fn parse_number<N: TryFrom<i128>>(text: &str, radix: u32) -> Option<N> {
+    let text = text.trim();
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let (digits, radix) = match hexadecimal {
+        Some(digits) => (digits, 16),
+        None => (digits, radix),
+    };
+    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+        return None;
+    }
+    let value = i128::from_str_radix(digits, radix).ok()?;
+    N::try_from(if is_negative { -value } else { value }).ok()
+}
+
+/// The bytes in one of libvirt's units: `b`, `bytes`, `KB` (1000), `k` and `KiB` (1024), up to `EiB`.
+fn unit_bytes(unit: &str) -> Option<u128> {
+    let unit = unit.to_ascii_lowercase();
+    if matches!(unit.as_str(), "b" | "byte" | "bytes") {
+        return Some(1);
+    }
+    let (prefix, rest) = unit.split_at_checked(1)?;
+    let power = 1 + u32::try_from("kmgtpe".find(prefix)?).ok()?;
+    match rest {
+        "" | "ib" => Some(1024_u128.pow(power)),
+        "b" => Some(1000_u128.pow(power)),
+        _ => None,
+    }
+}
+
+/// A value that a standard parser must accept.
+pub(super) fn from_str<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}

@@ -111,3 +111,6 @@ fn read_power_management(reader: &Reader<'_, '_>) -> PowerManagement {
     let enabled = |name| reader.child(name).and_then(|child| child.yes_no("enabled"));
     PowerManagement { suspend_to_mem: enabled("suspend-to-mem"), suspend_to_disk: enabled("suspend-to-disk") }
 }
+
+#[cfg(test)]
+mod tests;

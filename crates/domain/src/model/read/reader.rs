@@ -13,26 +13,31 @@ use crate::{
     model::{Keyword, Problem, ProblemKind, Switch, memory::Kib},
 };
 
-/// Collects problems while many readers are alive. Their number is bounded.
+/// Collects problems while many readers are alive; no more than a bounded number of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    found: RefCell<Vec<Problem>>,
+    malformed: RefCell<Vec<Problem>>,
+    not_modelled: RefCell<Vec<Problem>>,
 }
 
 impl Problems {
-    /// More problems than this are not worth reading, and must not eat memory.
+    /// More problems of one kind than this are not worth reading, and must not eat memory.
     const MOST: usize = 1000;
 
     fn push(&self, problem: Problem) {
-        let mut found = self.found.borrow_mut();
-        if found.len() < Self::MOST {
-            found.push(problem);
+        let mut same_kind = match problem.kind {
+            ProblemKind::Malformed => self.malformed.borrow_mut(),
+            ProblemKind::NotModelled => self.not_modelled.borrow_mut(),
+        };
+        if same_kind.len() < Self::MOST {
+            same_kind.push(problem);
         }
     }
 
     /// The problems in the order of the document.
     pub(super) fn into_sorted(self) -> Vec<Problem> {
-        let mut found = self.found.into_inner();
+        let mut found = self.malformed.into_inner();
+        found.append(&mut self.not_modelled.into_inner());
         found.sort_by_key(|problem| (problem.span.start, problem.span.end, problem.kind));
         found
     }

@@ -189,39 +189,43 @@ pub struct Loader {
 }
 
 /// A firmware image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirmwareImage {
     /// Bytes.
     pub size: u64,
-    /// What the image's own GUID tables offer to SEV guests; absent where it has no such table.
-    pub tables: Option<Tables>,
+    /// What the image's own GUID table offers to SEV guests, or why that table can not be read.
+    pub tables: Result<Tables, String>,
 }
 
-/// Which of the SEV entries the table at the end of a firmware image holds.
+/// The entries for SEV guests in the table at the end of a firmware image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tables {
     /// The reset vector of further processors, which SEV-ES needs.
-    pub es_reset_vector: Option<u32>,
-    /// Where the hashes of kernel, initrd and command line go: (guest physical address, size). An entry of base
-    /// 0 and size 0 is a firmware that can not take them.
-    pub hash_table: Option<(u32, u32)>,
-    /// Where a launch secret goes, in the same form.
-    pub secret_area: Option<(u32, u32)>,
+    pub sev_es_reset: Option<u32>,
+    /// Where the hashes of kernel, initrd and command line go.
+    pub hash_table: Area,
+    /// Where a launch secret goes.
+    pub secret_area: Area,
     /// Whether there are sections for SEV-SNP.
     pub snp_metadata: bool,
 }
 
-impl Tables {
-    /// The hash table, if it has a place.
-    #[must_use]
-    pub fn usable_hash_table(&self) -> Option<(u32, u32)> {
-        self.hash_table.filter(|&(base, size)| base != 0 && size != 0)
-    }
+/// An area of guest memory that a firmware sets aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Area {
+    /// The image has no entry for it.
+    Absent,
+    /// The image has an entry of base or size 0: it does not use one. Stock builds of OVMF are so.
+    Empty,
+    /// Guest-physical address and bytes.
+    At { base: u32, size: u32 },
+}
 
-    /// The secret area, if it has a place.
+impl Area {
     #[must_use]
-    pub fn usable_secret_area(&self) -> Option<(u32, u32)> {
-        self.secret_area.filter(|&(base, size)| base != 0 && size != 0)
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::At { .. })
     }
 }
 

@@ -7,7 +7,7 @@ mod probe;
 mod root;
 
 pub use facts::{
-    Cpu, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Loader, MemoryEncryption, Platform,
+    Area, Cpu, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Loader, MemoryEncryption, Platform,
     PlatformState, Tables,
 };
 pub use probe::{firmware_image, probe};

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use attest::ovmf;
 use qemu::firmware::Descriptor;
 
-use crate::facts::{Fact, FirmwareImage, Loader};
+use crate::facts::{Area, Fact, FirmwareImage, Loader, Tables};
 use crate::root::Root;
 
 /// Lowest precedence first: a file in a later directory replaces one of the same name, an empty one masks it
@@ -46,8 +47,67 @@ pub fn firmware_image(path: &Path) -> Fact<FirmwareImage> {
         if bytes.len() as u64 > IMAGE_SIZE_LIMIT {
             return Err(io::Error::other("larger than 64 MiB, which no firmware image is"));
         }
-        let tables = None;
+        let tables = tables(&bytes).map_err(|error| error.to_string());
         Ok(FirmwareImage { size: bytes.len() as u64, tables })
     };
     Fact::of_io(&path.to_string_lossy(), read())
+}
+
+fn tables(image: &[u8]) -> Result<Tables, ovmf::FirmwareError> {
+    let firmware = ovmf::Firmware::parse(image)?;
+    Ok(Tables {
+        sev_es_reset: firmware.sev_es_reset,
+        hash_table: area(firmware.hash_table),
+        secret_area: area(firmware.secret_area),
+        snp_metadata: firmware.snp_sections.is_some(),
+    })
+}
+
+fn area(area: ovmf::Area) -> Area {
+    match area {
+        ovmf::Area::Absent => Area::Absent,
+        ovmf::Area::Empty => Area::Empty,
+        ovmf::Area::At { base, size } => Area::At { base, size },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Fact;
+
+    fn descriptor(executable: &str) -> String {
+        format!(
+            r#"{{"interface-types": ["uefi"], "features": ["amd-sev"], "targets": [],
+                "mapping": {{"device": "flash", "executable": {{"filename": "{executable}", "format": "raw"}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn an_administrators_descriptor_replaces_the_distributions_and_an_empty_one_masks_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = tree.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("usr/share/qemu/firmware/50-a.json", &descriptor("/fw/distribution.fd"));
+        write("usr/share/qemu/firmware/60-b.json", &descriptor("/fw/b.fd"));
+        write("usr/share/qemu/firmware/README", "not a descriptor");
+        write("etc/qemu/firmware/50-a.json", &descriptor("/fw/own.fd"));
+        write("etc/qemu/firmware/60-b.json", "");
+        write("fw/own.fd", "far too short to be a firmware");
+
+        let found = probe(&Root::at(tree.path().to_owned()));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].path, Path::new("/etc/qemu/firmware/50-a.json"));
+        let Fact::Known(image) = &found[0].image else { panic!("{:?}", found[0].image) };
+        assert_eq!(image.size, 30);
+        assert!(image.tables.is_err());
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_absent() {
+        assert_eq!(firmware_image(Path::new("/nowhere/OVMF.fd")), Fact::Absent);
+    }
 }

@@ -1,0 +1,20 @@
+#!/bin/sh
+# The long runs. Ten lab starts in a row of a one-vCPU guest, ten successes; says how long each took.
+#
+#   scripts/soak.sh [RUNS]
+set -eu
+cd "$(dirname "$0")/.."
+runs=${1-10}
+succeeded=0
+for number in $(seq "$runs"); do
+    start=$(date +%s)
+    if sevirt lab run examples/direct.xml >"target/soak-$number.log" 2>&1; then
+        succeeded=$((succeeded + 1))
+        verdict=ok
+    else
+        verdict="exit $?, see target/soak-$number.log"
+    fi
+    printf 'lab run %2d of %d: %s, %d s\n' "$number" "$runs" "$verdict" "$(($(date +%s) - start))"
+done
+printf '%d of %d lab runs succeeded\n' "$succeeded" "$runs"
+[ "$succeeded" = "$runs" ]

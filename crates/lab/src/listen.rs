@@ -111,6 +111,7 @@ struct Heard {
     line: Vec<u8>,
     /// Input on its way.
     pending: Vec<u8>,
+    input_ended: bool,
     read: Written,
     exit: Option<(u8, Written)>,
     /// Uptime at the end of the last stage.
@@ -139,7 +140,7 @@ impl Listener<'_> {
                 .map_err(|error| ListenError::Listen(error.into()))?;
         }
         if let Input::None = self.input {
-            machine.channels.close(Channel::Stdin);
+            machine.channels.end_sending(Channel::Stdin);
         }
         loop {
             let ready = self.wait(machine).map_err(ListenError::Listen)?;
@@ -159,7 +160,7 @@ impl Listener<'_> {
                         }
                     }
                     Source::Channel(channel) => self.receive(channel, machine)?,
-                    Source::Input => self.carry_input(&mut machine.channels),
+                    Source::Input => self.carry_input(&machine.channels),
                 }
             }
             if self.heard.exit.is_some_and(|(_, written)| written == self.heard.read) {
@@ -185,7 +186,7 @@ impl Listener<'_> {
             }
         }
         match (channels.get(Channel::Stdin), self.input, self.heard.pending.is_empty()) {
-            (Some(_), Input::Stream(from) | Input::Terminal(from), true) => {
+            (Some(_), Input::Stream(from) | Input::Terminal(from), true) if !self.heard.input_ended => {
                 waiting.push((Source::Input, PollFd::from_borrowed_fd(from, PollFlags::IN)));
             }
             (Some(to), _, false) => waiting.push((Source::Input, PollFd::new(to, PollFlags::OUT))),
@@ -216,12 +217,12 @@ impl Listener<'_> {
     }
 
     /// Moves input towards the job. When either side has ended, the job's input ends.
-    fn carry_input(&mut self, channels: &mut Channels) {
+    fn carry_input(&mut self, channels: &Channels) {
         if self.heard.pending.is_empty() {
             let (Input::Stream(from) | Input::Terminal(from)) = self.input else { return };
             let mut buffer = vec![0; CHUNK];
             match rustix::io::read(from, &mut buffer) {
-                Ok(0) | Err(_) => channels.close(Channel::Stdin),
+                Ok(0) | Err(_) => return self.end_input(channels),
                 Ok(length) => {
                     buffer.truncate(length);
                     self.heard.pending = buffer;
@@ -234,9 +235,14 @@ impl Listener<'_> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => {
                 self.heard.pending.clear();
-                channels.close(Channel::Stdin);
+                self.end_input(channels);
             }
         }
+    }
+
+    fn end_input(&mut self, channels: &Channels) {
+        self.heard.input_ended = true;
+        channels.end_sending(Channel::Stdin);
     }
 
     /// Takes what has come by a channel, or notes that it has ended.

@@ -67,6 +67,14 @@ impl Channels {
     pub(crate) fn close(&mut self, channel: Channel) {
         self.0.remove(&channel);
     }
+
+    /// Says that nothing more will be sent. A channel that was closed outright would take with it what QEMU has
+    /// not read yet.
+    pub(crate) fn end_sending(&self, channel: Channel) {
+        if let Some(file) = self.get(channel) {
+            let _ = rustix::net::shutdown(file, rustix::net::Shutdown::Write);
+        }
+    }
 }
 
 /// Why a machine did not start.

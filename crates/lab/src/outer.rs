@@ -60,8 +60,8 @@ impl Outer<'_> {
         argv.option("-smp", "1").option("-m", format!("{}M", self.memory_mib));
         argv.option("-kernel", self.kernel).option("-initrd", self.initramfs);
         argv.option("-append", KERNEL_COMMAND_LINE);
-        argv.option("-chardev", with_path("file,id=console,append=on,path=", self.console_log));
-        argv.option("-serial", "chardev:console");
+        argv.option("-chardev", with_path("file,id=log,append=on,path=", self.console_log));
+        argv.option("-serial", "chardev:log");
         self.channels(&mut argv);
         self.shares(&mut argv);
         self.disks(&mut argv);
@@ -168,8 +168,8 @@ mod tests {
             -kernel /proc/self/fd/20
             -initrd /proc/self/fd/21
             -append console=ttyS0 quiet panic=-1 mitigations=off init_on_alloc=0 tsc=reliable no_timer_check audit=0 apparmor=0 selinux=0 cryptomgr.notests
-            -chardev file,id=console,append=on,path=/s,,x/console.log
-            -serial chardev:console
+            -chardev file,id=log,append=on,path=/s,,x/console.log
+            -serial chardev:log
             -device virtio-serial-pci,id=channels
             -chardev socket,id=stdin,fd=10
             -device virtserialport,bus=channels.0,nr=1,chardev=stdin,name=sevirt.stdin

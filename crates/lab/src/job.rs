@@ -110,8 +110,7 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Stdin, Self::Stdout, Self::Stderr, Self::Console, Self::Status];
+    pub(crate) const ALL: [Self; 5] = [Self::Stdin, Self::Stdout, Self::Stderr, Self::Console, Self::Status];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {

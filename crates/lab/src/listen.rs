@@ -21,7 +21,10 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A stage has ended, which took so long.
-    Stage { name: &'a str, took: Duration },
+    Stage {
+        name: &'a str,
+        took: Duration,
+    },
     Stdout(&'a [u8]),
     Stderr(&'a [u8]),
     /// The inner guest's console.

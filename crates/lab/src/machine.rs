@@ -104,9 +104,7 @@ impl Machine {
         let agent = agent.to_str().ok_or_else(|| StartError::Name { path: agent.clone() })?;
         let (image, initramfs) = std::thread::scope(|scope| {
             // Decompressing the kernel takes half a second; the other CPU may be free for it.
-            let image = scope.spawn(|| {
-                kernel.read().map(|image| pvh_kernel(&image).unwrap_or(image))
-            });
+            let image = scope.spawn(|| kernel.read().map(|image| pvh_kernel(&image).unwrap_or(image)));
             let initramfs = outer_init::build(&kernel, &setup.tools.busybox, agent, setup.job);
             let image = image.join().unwrap_or_else(|_| {
                 Err(KernelError::Read { path: kernel.image.clone(), source: io::ErrorKind::Other.into() })

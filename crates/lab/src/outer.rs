@@ -100,7 +100,10 @@ impl Outer<'_> {
                 },
             });
             argv.option("-blockdev", node.to_string());
-            argv.option("-device", format!("virtio-blk-pci,drive=disk{index},serial={}", Disk::serial(index)));
+            argv.option(
+                "-device",
+                format!("virtio-blk-pci,drive=disk{index},serial={}", Disk::serial(index)),
+            );
         }
     }
 }
@@ -150,8 +153,7 @@ mod tests {
             disks: &[Disk::fixture("/images/a \"b\".qcow2", "/s/run-1/disk0")],
             channels: &[(Channel::Stdin, 10), (Channel::Status, 14)],
         };
-        let text: Vec<_> =
-            outer.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let text: Vec<_> = outer.argv().iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let text = text.join(" ").replace(" -", "\n-");
         expect![[r#"
             -name guest=sevirt-lab,debug-threads=on

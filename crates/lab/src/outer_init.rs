@@ -38,9 +38,8 @@ pub(crate) fn build(
     agent: &str,
     job: &Job,
 ) -> Result<Vec<u8>, OuterInitError> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|source| OuterInitError::Read { path: path.to_owned(), source })
-    };
+    let read =
+        |path: &Path| fs::read(path).map_err(|source| OuterInitError::Read { path: path.to_owned(), source });
     let mut initramfs = Initramfs::new();
     initramfs.file("bin/busybox", 0o755, read(busybox)?).file("init", 0o755, SCRIPT);
     for directory in ["proc", "lower", "changes", "root"] {
@@ -56,9 +55,10 @@ pub(crate) fn build(
         list.push('\n');
         initramfs.file(&path, 0o600, module.read()?);
     }
-    initramfs
-        .file("lab/modules", 0o600, list)
-        .file("lab/agent", 0o600, agent)
-        .file("lab/job.json", 0o600, serde_json::to_vec(job)?);
+    initramfs.file("lab/modules", 0o600, list).file("lab/agent", 0o600, agent).file(
+        "lab/job.json",
+        0o600,
+        serde_json::to_vec(job)?,
+    );
     Ok(initramfs.build()?)
 }

@@ -1,5 +1,8 @@
 //! The few things about processes and signals for which Rust's library wants `unsafe`, behind safe functions.
-#![expect(unsafe_code, reason = "hooks between fork and exec, signal masks and kill(-1) have no safe interface")]
+#![expect(
+    unsafe_code,
+    reason = "hooks between fork and exec, signal masks and kill(-1) have no safe interface"
+)]
 
 use std::io;
 use std::mem::MaybeUninit;

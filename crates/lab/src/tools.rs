@@ -71,7 +71,8 @@ impl Tools {
         };
         let part = |file: &'static str| {
             let path = directory.join(file);
-            let path = path.canonicalize().map_err(|_| ToolError::Part { file, directory: directory.clone() });
+            let path =
+                path.canonicalize().map_err(|_| ToolError::Part { file, directory: directory.clone() });
             path.and_then(visible_inside)
         };
         let tools = Self {
@@ -126,11 +127,10 @@ fn needs_loader(elf: &[u8]) -> bool {
 
 fn check_version(qemu: &Path) -> Result<(), ToolError> {
     let failed = |source| ToolError::Version { program: qemu.to_owned(), source };
-    let output =
-        Command::new(qemu).arg("--version").stdin(Stdio::null()).output().map_err(failed)?;
+    let output = Command::new(qemu).arg("--version").stdin(Stdio::null()).output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let version = version(&text)
-        .ok_or_else(|| failed(io::Error::other(format!("it said `{}`", text.trim()))))?;
+    let version =
+        version(&text).ok_or_else(|| failed(io::Error::other(format!("it said `{}`", text.trim()))))?;
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major >= OLDEST_QEMU) {
         Ok(())

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use clap::{Subcommand, ValueEnum};
 use ::lab::listen::Ending;
 use ::lab::outer::Accelerator;
 use ::lab::state::State;
 use ::lab::tools::Tools;
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
 
 /// The lab's outer machine could not be started, or broke.
 const CANNOT_START: u8 = 4;

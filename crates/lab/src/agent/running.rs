@@ -108,8 +108,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 }
 
 fn on_pipes(mut command: Command) -> io::Result<(Pid, Streams)> {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let process = Pid::from_child(&child);
     let (Some(input), Some(output), Some(error)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -117,7 +116,10 @@ fn on_pipes(mut command: Command) -> io::Result<(Pid, Streams)> {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
     let file = |end: OwnedFd| File::from(end);
-    Ok((process, Streams { input: file(input.into()), output: file(output.into()), error: Some(file(error.into())) }))
+    Ok((
+        process,
+        Streams { input: file(input.into()), output: file(output.into()), error: Some(file(error.into())) },
+    ))
 }
 
 fn on_terminal(mut command: Command, size: WindowSize) -> io::Result<(Pid, Streams)> {

@@ -59,10 +59,7 @@ pub(super) fn prepare(simulation: Option<&Simulation>) -> Result<Option<Server>,
 pub(super) fn environment(simulation: Option<&Simulation>) -> BTreeMap<&'static str, &Path> {
     simulation
         .map(|simulation| {
-            BTreeMap::from([
-                ("LD_PRELOAD", simulation.shim.as_path()),
-                ("SEVSIM_SOCKET", Path::new(SOCKET)),
-            ])
+            BTreeMap::from([("LD_PRELOAD", simulation.shim.as_path()), ("SEVSIM_SOCKET", Path::new(SOCKET))])
         })
         .unwrap_or_default()
 }
@@ -174,7 +171,8 @@ mod tests {
 
     #[test]
     fn every_cpu_gets_the_flags() {
-        let text = "processor\t: 0\nflags\t\t: fpu svm\nbugs\t\t: none\n\nprocessor\t: 1\nflags\t\t: fpu svm\n";
+        let text =
+            "processor\t: 0\nflags\t\t: fpu svm\nbugs\t\t: none\n\nprocessor\t: 1\nflags\t\t: fpu svm\n";
         let want = text.replace("fpu svm", "fpu svm sme sev sev_es sev_snp");
         assert_eq!(with_flags(text), want);
     }

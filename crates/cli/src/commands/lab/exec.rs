@@ -5,11 +5,11 @@ use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use ::lab::job::{Job, Simulation};
 use ::lab::listen::{Event, Input, window_size};
 use ::lab::machine::{Machine, Setup};
 use ::lab::memory;
+use anyhow::Context as _;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::progress::Progress;
@@ -71,7 +71,10 @@ pub(super) fn exec(args: ExecArgs) -> anyhow::Result<ExitCode> {
     for assignment in &args.environment {
         let (name, value) = match assignment.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
-            None => (assignment.as_str(), env::var(assignment).with_context(|| format!("pass on `{assignment}`"))?),
+            None => (
+                assignment.as_str(),
+                env::var(assignment).with_context(|| format!("pass on `{assignment}`"))?,
+            ),
         };
         environment.insert(name.to_owned(), value);
     }
@@ -108,7 +111,13 @@ pub(super) fn shell(args: &ShellArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs a job whose streams are this command's.
-fn run(bench: &Bench, job: &Job, memory_mib: u64, input: Input<'_>, verbose: bool) -> anyhow::Result<ExitCode> {
+fn run(
+    bench: &Bench,
+    job: &Job,
+    memory_mib: u64,
+    input: Input<'_>,
+    verbose: bool,
+) -> anyhow::Result<ExitCode> {
     let setup = Setup {
         tools: &bench.tools,
         state: &bench.state,
@@ -117,7 +126,8 @@ fn run(bench: &Bench, job: &Job, memory_mib: u64, input: Input<'_>, verbose: boo
         disks: &[],
         job,
     };
-    let progress = Progress::new(if verbose { super::progress::Style::Lines } else { super::progress::Style::Spinner });
+    let progress =
+        Progress::new(if verbose { super::progress::Style::Lines } else { super::progress::Style::Spinner });
     let raw = if let Input::Terminal(_) = input { Some(Raw::new()?) } else { None };
     let ended = Machine::start(&setup).map_err(anyhow::Error::new).and_then(|mut machine| {
         let mut on_event = |event: Event<'_>| match event {

@@ -2,6 +2,22 @@
 //! `-netdev`), comma-separated key=value options, and the options themselves. One file below for each kind of
 //! device; none of them looks at the host.
 
+pub(crate) mod address;
+pub(crate) mod block;
+pub(crate) mod chardev;
+pub(crate) mod console;
+pub(crate) mod controller;
+pub(crate) mod cpu;
+pub(crate) mod disk;
+pub(crate) mod graphics;
+pub(crate) mod input;
+pub(crate) mod interface;
+pub(crate) mod machine;
+pub(crate) mod sev;
+pub(crate) mod small;
+pub(crate) mod tpm;
+pub(crate) mod video;
+
 use std::ffi::OsString;
 
 use serde_json::{Map, Value};
@@ -82,15 +98,23 @@ impl KeyValues {
         Self(escape(value.as_ref()))
     }
 
-    /// Adds `key=value`.
+    /// Adds a word that has no value.
     #[must_use]
-    pub(crate) fn with(mut self, key: &str, value: impl AsRef<str>) -> Self {
+    pub(crate) fn word(mut self, word: &str) -> Self {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        self.0.push_str(key);
+        self.0.push_str(word);
+        self
+    }
+
+    /// Adds `key=value`.
+    #[must_use]
+    pub(crate) fn with(mut self, key: &str, value: impl AsRef<str>) -> Self {
+        let value = escape(value.as_ref());
+        self = self.word(key);
         self.0.push('=');
-        self.0.push_str(&escape(value.as_ref()));
+        self.0.push_str(&value);
         self
     }
 

@@ -1,8 +1,403 @@
 //! From a domain to everything that QEMU must be told: a `Plan` is a list of typed devices with the options around
 //! them, each of which renders to the command line, and the devices to `device_add` as well.
 
+mod boot_order;
+mod device;
+pub(crate) mod firmware;
+pub(crate) mod ids;
 mod launch;
 mod surroundings;
+mod unmodelled;
 
+use std::{ffi::OsString, path::PathBuf};
+
+use domain::{
+    Domain,
+    model::{controller::ControllerType, launch_security::LaunchSecurity, os},
+};
+
+use crate::{
+    Caps,
+    argv::{
+        Argument, KeyValues, Properties, chardev::FdSets, console, controller, cpu, disk, graphics, input,
+        interface, machine, sev, small, tpm, video,
+    },
+};
+
+pub use device::{Device, DeviceKind};
+pub use firmware::{Code, Firmware, Placement, Variables};
 pub use launch::{DirectBoot, LaunchInputs, Technology};
-pub use surroundings::{CpuChoice, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds};
+pub use surroundings::{
+    CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
+};
+
+use boot_order::BootOrder;
+
+/// Everything that is decided about one start of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    emulator: PathBuf,
+    /// The options of the machine as a whole, before the devices.
+    head: Vec<Argument>,
+    devices: Vec<Device>,
+    /// What follows the devices.
+    tail: Vec<Argument>,
+    environment: Vec<(&'static str, String)>,
+    files: Vec<PlannedFile>,
+    firmware: Firmware,
+    launch: Option<LaunchInputs>,
+    unmodelled: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// A file that must exist before QEMU starts, readable by it alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    pub path: PathBuf,
+    pub contents: Vec<u8>,
+}
+
+impl std::fmt::Debug for PlannedFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a domain cannot be started here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("the domain names no emulator and there is no usual one")]
+    NoEmulator,
+    #[error("the domain names no machine type")]
+    NoMachine,
+    #[error("guests of architecture {arch} are not supported")]
+    Architecture { arch: String },
+    #[error("{present} virtual CPUs of at most {most}")]
+    BadVcpus { present: u32, most: u32 },
+    #[error("`{device}` has no address of the kind that its bus needs")]
+    NoAddress { device: String },
+    #[error("`{device}` sits on {kind} controller {index}, which the domain does not have")]
+    NoController { device: String, kind: ControllerType, index: u32 },
+    #[error("`{device}` lacks what is filled in when a domain is defined")]
+    Incomplete { device: String },
+    #[error("`{target}` is not the name of a disk")]
+    BadTarget { target: String },
+    #[error("`{device}`: {what} is not supported")]
+    Unsupported { device: String, what: String },
+    #[error("no file descriptor of a tap device was given for `{device}`")]
+    NoTap { device: String },
+    #[error("no passt process was given for `{device}`")]
+    NoPasst { device: String },
+    #[error("no TPM emulator was given for `{device}`")]
+    NoTpmEmulator { device: String },
+    #[error("no context identifier was given for `{device}`")]
+    NoCid { device: String },
+    #[error("no generation id was given for a guest that asks for a new one")]
+    NoGenerationId,
+    #[error("no time was given for a guest whose clock is set relative to it")]
+    NoTime,
+    #[error("no directory for huge pages of {size_kib} KiB")]
+    NoHugePages { size_kib: u64 },
+    #[error("none of QEMU's CPU models can be used on this host")]
+    NoUsableCpuModel,
+    #[error("no firmware descriptor for {kind} fits: {wanted}")]
+    NoFirmware { kind: os::Firmware, wanted: String },
+    #[error("an SEV-SNP guest needs a firmware image of its own")]
+    SnpWithoutFirmware,
+    #[error("an SEV-SNP guest's firmware is copied to memory, `{}` is not a raw image", path.display())]
+    SnpFirmwareFormat { path: PathBuf },
+    #[error("launch security of type {kind} is not supported")]
+    LaunchSecurity { kind: String },
+    #[error("launch security without a policy")]
+    NoPolicy,
+    #[error("neither the domain nor the host tells the position of the C-bit")]
+    NoSevParams,
+}
+
+impl Plan {
+    /// Decides everything about a start of `domain`, which must be complete: controllers, addresses and the defaults
+    /// of its devices filled in ([`Domain::complete`]).
+    ///
+    /// # Errors
+    /// The domain asks for something that cannot be given in these surroundings, and leaving it out would make it
+    /// another guest.
+    pub fn new(domain: &Domain, caps: &Caps, here: &Surroundings) -> Result<Self, PlanError> {
+        check_architecture(domain)?;
+        let emulator = domain.devices.emulator.as_ref().map(PathBuf::from).or_else(|| here.emulator.clone());
+        let emulator = emulator.ok_or(PlanError::NoEmulator)?;
+        let firmware = firmware::plan(domain, caps, here)?;
+        let (cpu, cpu_model) = cpu::cpu(domain, caps, here)?;
+        let (devices, watchdog_action) = devices(domain, here)?;
+        let security = LaunchObject::plan(domain, caps, here)?;
+        let launch = security.as_ref().map(|security| security.inputs(domain, &firmware, cpu_model));
+        let (object, files) = match security {
+            Some(security) => (Some(security.object), security.files),
+            None => (None, Vec::new()),
+        };
+        let mut notes = Vec::new();
+        unmodelled::notes(domain, here, &firmware, &mut notes);
+        Ok(Self {
+            emulator,
+            head: head(domain, here, &firmware, cpu)?,
+            devices,
+            tail: watchdog_action.into_iter().chain(tail(domain, object)).collect(),
+            environment: environment(domain, here),
+            files,
+            firmware,
+            launch,
+            unmodelled: unmodelled::unmodelled(domain),
+            notes,
+        })
+    }
+
+    /// The command line, the emulator first.
+    #[must_use]
+    pub fn argv(&self) -> Vec<OsString> {
+        let mut argv = vec![self.emulator.clone().into_os_string()];
+        for argument in &self.head {
+            argument.render(&mut argv);
+        }
+        for device in &self.devices {
+            device.render(&mut argv);
+        }
+        for argument in &self.tail {
+            argument.render(&mut argv);
+        }
+        argv
+    }
+
+    /// QEMU's whole environment.
+    #[must_use]
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
+    /// The devices in the order in which QEMU makes them.
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// Files that must exist before QEMU starts, readable by it alone: what the guest's owner sent for the launch.
+    #[must_use]
+    pub fn files(&self) -> &[PlannedFile] {
+        &self.files
+    }
+
+    /// The firmware, and the file of its variables.
+    #[must_use]
+    pub fn firmware(&self) -> &Firmware {
+        &self.firmware
+    }
+
+    /// The inputs of the launch digest; none for a guest that is not confidential.
+    #[must_use]
+    pub fn launch_inputs(&self) -> Option<&LaunchInputs> {
+        self.launch.as_ref()
+    }
+
+    /// What the domain says that a start does not carry out, each in a few words.
+    #[must_use]
+    pub fn unmodelled(&self) -> &[String] {
+        &self.unmodelled
+    }
+
+    /// What was decided in the domain's place and the user may want to know.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+fn check_architecture(domain: &Domain) -> Result<(), PlanError> {
+    match domain.os.arch.as_deref() {
+        None | Some("x86_64" | "i686") => Ok(()),
+        Some(arch) => Err(PlanError::Architecture { arch: arch.to_owned() }),
+    }
+}
+
+/// Everything up to the devices.
+fn head(
+    domain: &Domain,
+    here: &Surroundings,
+    firmware: &Firmware,
+    cpu: Argument,
+) -> Result<Vec<Argument>, PlanError> {
+    let name = KeyValues::default().with("guest", &domain.name).switch("debug-threads", true);
+    let mut head = vec![Argument::pairs("-name", name), Argument::Flag("-S")];
+    head.extend(here.master_key.as_ref().map(|file| {
+        let secret = Properties::object("secret", "masterKey0").with("format", "raw");
+        Argument::object(secret.with("file", file.display().to_string()))
+    }));
+    head.extend(firmware.nodes());
+    head.push(machine::machine(domain, firmware)?);
+    head.push(machine::accelerator(domain));
+    head.push(cpu);
+    head.extend(firmware.options());
+    head.extend(machine::memory(domain, here)?);
+    head.push(machine::processors(domain)?);
+    head.extend(domain.uuid.map(|uuid| Argument::Text("-uuid", uuid.to_string())));
+    if domain.devices.graphics.is_empty() {
+        head.push(Argument::Text("-display", "none".to_owned()));
+    }
+    head.extend([Argument::Flag("-no-user-config"), Argument::Flag("-nodefaults")]);
+    let monitor = KeyValues::bare("socket")
+        .with("id", "charmonitor")
+        .with("fd", here.fds.monitor.to_string())
+        .switch("server", true)
+        .switch("wait", false);
+    let mon =
+        KeyValues::default().with("chardev", "charmonitor").with("id", "monitor").with("mode", "control");
+    head.extend([Argument::pairs("-chardev", monitor), Argument::pairs("-mon", mon)]);
+    head.extend(machine::clock(domain, here.clock)?);
+    head.push(Argument::Flag("-no-shutdown"));
+    head.extend(machine::power_management(domain));
+    head.extend(machine::boot(domain));
+    head.extend(controller::globals(domain));
+    Ok(head)
+}
+
+fn devices(domain: &Domain, here: &Surroundings) -> Result<(Vec<Device>, Option<Argument>), PlanError> {
+    let order = BootOrder::of(domain);
+    let fds = &here.fds;
+    let mut sets = FdSets::default();
+    let mut devices = Vec::new();
+    devices.extend(small::iommu(domain)?);
+    devices.extend(controller::controllers(domain, order.floppies(domain))?);
+    devices.extend(input::hubs(domain)?);
+    let is_cdrom_drive = |path: &str| here.cdrom_drives.contains(path);
+    devices.extend(disk::disks(domain, |disk| order.disk(disk), is_cdrom_drive)?);
+    devices.extend(interface::interfaces(domain, here, |interface| order.interface(interface))?);
+    devices.extend(console::serials(domain, fds, &mut sets)?);
+    devices.extend(console::channels(domain, fds, &mut sets)?);
+    devices.extend(console::consoles(domain, fds, &mut sets)?);
+    devices.extend(tpm::tpms(domain, here, &mut sets)?);
+    devices.extend(input::inputs(domain)?);
+    devices.extend(graphics::audios(domain));
+    devices.extend(graphics::displays(domain, here)?);
+    devices.extend(video::videos(domain)?);
+    let (watchdogs, action) = small::watchdogs(domain)?;
+    devices.extend(watchdogs);
+    devices.extend(small::balloon(domain)?);
+    devices.extend(small::rngs(domain, fds, &mut sets)?);
+    devices.extend(small::vm_core_info(domain));
+    devices.extend(small::panics(domain)?);
+    devices.extend(small::generation_id(domain, here)?);
+    devices.extend(small::vsock(domain, here)?);
+    Ok((devices, action))
+}
+
+/// Everything after the devices.
+fn tail(domain: &Domain, launch: Option<Argument>) -> Vec<Argument> {
+    let sandbox = KeyValues::bare("on")
+        .with("obsolete", "deny")
+        .with("elevateprivileges", "deny")
+        .with("spawn", "deny")
+        .with("resourcecontrol", "deny");
+    let teardown = domain.features.async_teardown;
+    let teardown = teardown.map(|state| KeyValues::default().with("async-teardown", state.on_off()));
+    let mut tail: Vec<Argument> = launch.into_iter().collect();
+    tail.extend(teardown.map(|value| Argument::pairs("-run-with", value)));
+    tail.push(Argument::pairs("-sandbox", sandbox));
+    tail.push(Argument::pairs("-msg", KeyValues::default().switch("timestamp", true)));
+    tail
+}
+
+/// A clean environment: nothing of the service that starts QEMU leaks into it.
+fn environment(domain: &Domain, here: &Surroundings) -> Vec<(&'static str, String)> {
+    let home = here.domain_dir.display().to_string();
+    let below_home = |name: &str| here.domain_dir.join(name).display().to_string();
+    let mut environment = vec![
+        ("LC_ALL", "C".to_owned()),
+        ("PATH", here.path.clone()),
+        ("HOME", home),
+        ("USER", here.user.clone()),
+        ("LOGNAME", here.user.clone()),
+        ("XDG_DATA_HOME", below_home(".local/share")),
+        ("XDG_CACHE_HOME", below_home(".cache")),
+        ("XDG_CONFIG_HOME", below_home(".config")),
+    ];
+    if let domain::model::cpu::ClockOffset::Timezone { timezone } = &domain.clock.offset {
+        environment.push(("TZ", timezone.clone()));
+    }
+    environment.extend(graphics::environment(domain));
+    environment
+}
+
+/// The object for launch security, with the files that it reads.
+struct LaunchObject {
+    technology: Technology,
+    policy: u64,
+    kernel_hashes: bool,
+    host_data: Option<String>,
+    object: Argument,
+    files: Vec<PlannedFile>,
+}
+
+impl LaunchObject {
+    fn plan(domain: &Domain, caps: &Caps, here: &Surroundings) -> Result<Option<Self>, PlanError> {
+        let Some(security) = &domain.launch_security else { return Ok(None) };
+        if let LaunchSecurity::Other { kind } = security {
+            return Err(PlanError::LaunchSecurity { kind: kind.clone() });
+        }
+        let asked = caps
+            .sev
+            .as_ref()
+            .ok()
+            .map(|sev| SevParams { cbitpos: sev.cbitpos, reduced_phys_bits: sev.reduced_phys_bits });
+        let host = here.sev.or(asked);
+        let cbitpos = security.cbitpos().or_else(|| host.map(|host| host.cbitpos));
+        let reduced_phys_bits =
+            security.reduced_phys_bits().or_else(|| host.map(|host| host.reduced_phys_bits));
+        let (Some(cbitpos), Some(reduced_phys_bits)) = (cbitpos, reduced_phys_bits) else {
+            return Err(PlanError::NoSevParams);
+        };
+        let host = SevParams { cbitpos, reduced_phys_bits };
+        let kernel_hashes = security.kernel_hashes().is_some_and(domain::model::Switch::is_on);
+        Ok(match security {
+            LaunchSecurity::Sev(sev) => {
+                let policy = sev.policy.ok_or(PlanError::NoPolicy)?;
+                let (object, files) = sev::sev_guest(sev, policy, host, here);
+                let technology = if sev.is_es() { Technology::SevEs } else { Technology::Sev };
+                Some(Self {
+                    technology,
+                    policy: policy.into(),
+                    kernel_hashes,
+                    host_data: None,
+                    object,
+                    files,
+                })
+            }
+            LaunchSecurity::SevSnp(snp) => {
+                let policy = snp.policy.ok_or(PlanError::NoPolicy)?;
+                Some(Self {
+                    technology: Technology::SevSnp,
+                    policy,
+                    kernel_hashes,
+                    host_data: snp.host_data.clone(),
+                    object: sev::sev_snp_guest(snp, policy, host),
+                    files: Vec::new(),
+                })
+            }
+            LaunchSecurity::Other { .. } => None,
+        })
+    }
+
+    fn inputs(&self, domain: &Domain, firmware: &Firmware, cpu_model: String) -> LaunchInputs {
+        let vcpus = domain.vcpu.current.unwrap_or(domain.vcpu.count);
+        LaunchInputs {
+            technology: self.technology,
+            policy: self.policy,
+            firmware: firmware.code.as_ref().map(|code| code.path.clone()),
+            boot: domain.os.kernel.as_ref().map(|kernel| DirectBoot {
+                kernel: kernel.into(),
+                initrd: domain.os.initrd.as_ref().map(PathBuf::from),
+                cmdline: domain.os.cmdline.clone(),
+            }),
+            kernel_hashes: self.kernel_hashes,
+            vcpus,
+            cpu_model,
+            host_data: self.host_data.clone(),
+        }
+    }
+}

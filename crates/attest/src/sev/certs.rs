@@ -15,8 +15,7 @@
 pub mod amd;
 pub mod certificate;
 pub mod chain;
-pub mod roots;
 
 pub use amd::AmdCertificate;
 pub use certificate::{Algorithm, Certificate, Slot, Usage};
-pub use chain::{Chain, ChainError, Link, PlatformChain, TrustRoot};
+pub use chain::{Chain, ChainError};

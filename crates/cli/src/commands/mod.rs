@@ -1,8 +1,6 @@
 //! The list of commands. One file each; this one holds only what is common.
 
 mod completions;
-mod lab;
-mod lab_agent;
 mod man;
 
 use std::process::ExitCode;
@@ -23,9 +21,6 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Completions(completions::Args),
-    Lab(lab::Args),
-    #[command(hide = true)]
-    LabAgent(lab_agent::Args),
     Man(man::Args),
 }
 
@@ -33,8 +28,6 @@ impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Completions(args) => completions::run(&args),
-            Self::Lab(args) => lab::run(args),
-            Self::LabAgent(args) => Ok(lab_agent::run(&args)),
             Self::Man(args) => man::run(&args),
         }
     }

@@ -8,8 +8,8 @@ pub struct LaunchInputs {
     pub technology: Technology,
     /// The guest policy as the platform gets it.
     pub policy: u64,
-    /// The firmware image that is loaded and measured.
-    pub firmware: PathBuf,
+    /// The firmware image that is loaded and measured; none: QEMU's own BIOS, which cannot start such a guest.
+    pub firmware: Option<PathBuf>,
     /// Kernel, initial RAM disk and command line, if the guest boots from them directly.
     pub boot: Option<DirectBoot>,
     /// Whether the hashes of kernel, RAM disk and command line are put into the firmware's hash table and measured.

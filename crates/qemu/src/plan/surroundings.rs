@@ -1,12 +1,15 @@
 //! What a plan needs to know of the place where its guest will run. All of it is given as values, so that a plan can
 //! be made for a machine that is elsewhere.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use crate::firmware::Descriptor;
 
 /// The place where a guest will run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// The guest's own run directory: launch blobs, the master key and sockets that the domain names no path for.
     pub domain_dir: PathBuf,
@@ -26,6 +29,22 @@ pub struct Surroundings {
     pub networks: BTreeMap<String, Network>,
     /// Directories for memory that is backed by files or huge pages.
     pub memory_dirs: MemoryDirs,
+    /// Block devices that are CD-ROM drives.
+    pub cdrom_drives: BTreeSet<String>,
+    /// The sockets of TPM emulators that run for this guest, by the TPM's alias.
+    pub tpm_sockets: BTreeMap<String, PathBuf>,
+    /// The sockets of passt processes that run for this guest, by the interface's alias.
+    pub passt_sockets: BTreeMap<String, PathBuf>,
+    /// What displays need to know of the host.
+    pub displays: Displays,
+    /// The context identifier for a vsock device that asks for one.
+    pub vsock_cid: Option<u32>,
+    /// A fresh UUID for a guest that asks for a new generation id at each start.
+    pub generation_id: Option<String>,
+    /// The time, for a guest whose clock is set relative to it.
+    pub clock: Option<HostClock>,
+    /// The QEMU binary for a domain that names none.
+    pub emulator: Option<PathBuf>,
     /// The user whom QEMU runs as, for its environment.
     pub user: String,
     /// `PATH` in QEMU's environment.
@@ -91,4 +110,26 @@ pub struct MemoryDirs {
     pub huge_pages: BTreeMap<u64, PathBuf>,
     /// The page size, in KiB, that `<hugepages/>` without a size means.
     pub default_huge_page_kib: Option<u64>,
+}
+
+/// What displays need to know of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Displays {
+    /// The port for a VNC display that leaves the choice; 5900 where none is given.
+    pub vnc_port: Option<u16>,
+    /// The port for a Spice display that leaves the choice. Without one Spice gets no TCP port.
+    pub spice_port: Option<u16>,
+    /// The directory of the host's certificates for Spice. Without one there are no encrypted channels.
+    pub spice_tls_dir: Option<PathBuf>,
+    /// The host gives every Spice display a password, by QMP, before the guest runs.
+    pub spice_password: bool,
+}
+
+/// The host's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostClock {
+    /// Seconds since 1970, UTC.
+    pub unix_seconds: i64,
+    /// How far local time is ahead of UTC.
+    pub utc_offset_seconds: i32,
 }

@@ -5,6 +5,7 @@
 //! modelled stays in the document and is named by a problem.
 
 mod keyword;
+mod print;
 mod problem;
 mod read;
 
@@ -24,6 +25,7 @@ pub mod os;
 use uuid::Uuid;
 
 pub use keyword::Keyword;
+pub use print::{PrintForm, PrintState, Secrets};
 pub use problem::{Problem, ProblemKind};
 
 use cpu::{Clock, Cpu, CpuTune, Vcpu};

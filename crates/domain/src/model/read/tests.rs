@@ -21,7 +21,7 @@ fn read(text: &str) -> (Domain, String) {
 
 /// Reads a domain that has `inside` beside what every domain needs.
 #[track_caller]
-fn check(inside: &str, problems: Expect) -> Domain {
+fn check(inside: &str, problems: &Expect) -> Domain {
     let text = format!(
         "<domain type='kvm'><name>a</name><memory>1024</memory><os><type>hvm</type></os>\n{inside}\n</domain>"
     );
@@ -59,7 +59,7 @@ fn what_is_not_modelled_is_named_with_its_path() {
          <disk type='network'><source protocol='rbd' name='x'/><target dev='vda' bus='virtio' odd='1'/></disk>\
          <controller type='xenbus' index='0'><x/></controller></devices>\
          <qemu:commandline xmlns:qemu='u'/>",
-        expect![[r#"
+        &expect![[r#"
             2:10 NotModelled devices/hostdev: not supported [<hostdev mode='subsystem'>]
             2:76 NotModelled devices/disk/source: sources of the kind `network` are not supported [<source protocol='rbd' name='x'/>]
             2:140 NotModelled devices/disk/target@odd: not supported [odd='1']
@@ -76,7 +76,7 @@ fn wrong_values_are_malformed_where_they_stand() {
          <driver iommu='yes'/><address type='pci' slot='0x20'/></memballoon><interface type='user'>\
          <mac address='1:2:3'/></interface></devices>\
          <launchSecurity type='sev'><cbitpos>-1</cbitpos></launchSecurity>",
-        expect![[r#"
+        &expect![[r#"
             2:16 Malformed vcpu@current: not from 1 to 1 [9]
             2:19 Malformed vcpu: `x` is not a number of CPUs from 1 [x]
             2:37 Malformed on_crash: `sometimes` is not one of `destroy`, `restart`, `rename-restart`, `preserve`, `coredump-destroy`, `coredump-restart` [sometimes]
@@ -94,25 +94,25 @@ fn wrong_values_are_malformed_where_they_stand() {
 fn the_policy_is_hexadecimal_and_required() {
     for (text, policy) in [("0x0007", 7), ("10", 16), (" 0X30 ", 48)] {
         let security = format!("<launchSecurity type='sev'><policy>{text}</policy></launchSecurity>");
-        let domain = check(&security, expect![""]);
+        let domain = check(&security, &expect![""]);
         let Some(LaunchSecurity::Sev(sev)) = domain.launch_security else { panic!("no SEV") };
         assert_eq!(sev.policy, Some(policy));
     }
     check(
         "<launchSecurity type='sev'/>",
-        expect![[r#"
+        &expect![[r#"
         2:1 Malformed launchSecurity: element `policy` is missing [<launchSecurity type='sev'/>]
     "#]],
     );
     check(
         "<launchSecurity type='sev-snp'><policy>0x1ffffffffffffffff</policy></launchSecurity>",
-        expect![[r#"
+        &expect![[r#"
         2:40 Malformed launchSecurity/policy: `0x1ffffffffffffffff` is not a hexadecimal number in range [0x1ffffffffffffffff]
     "#]],
     );
     check(
         "<launchSecurity type='tdx'><policy>0x10</policy></launchSecurity>",
-        expect![[r#"
+        &expect![[r#"
         2:1 NotModelled launchSecurity: launch security of the kind `tdx` is not supported [<launchSecurity type='tdx'>]
     "#]],
     );
@@ -131,17 +131,17 @@ fn units_of_memory() {
         ("<currentMemory unit='G'>1</currentMemory>", 1048576),
         ("<currentMemory unit='tib'> 1 </currentMemory>", 1073741824),
     ] {
-        assert_eq!(check(text, expect![""]).current_memory, Some(Kib(kib)), "{text}");
+        assert_eq!(check(text, &expect![""]).current_memory, Some(Kib(kib)), "{text}");
     }
     check(
         "<currentMemory unit='XiB'>7</currentMemory>",
-        expect![[r#"
+        &expect![[r#"
         2:22 Malformed currentMemory@unit: `XiB` is not a unit such as KiB, MiB or GiB [XiB]
     "#]],
     );
     check(
         "<currentMemory unit='E'>18446744073709551615</currentMemory>",
-        expect![[r#"
+        &expect![[r#"
         2:25 Malformed currentMemory: `18446744073709551615` is not an amount of memory [18446744073709551615]
     "#]],
     );

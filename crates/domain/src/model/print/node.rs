@@ -1,0 +1,211 @@
+//! Elements about to be printed, and how libvirt lays them out: two spaces a level, single quotes.
+
+use std::fmt::{Display, Write as _};
+
+use crate::model::{Keyword, Switch, memory::Kib};
+
+/// An element.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    name: &'static str,
+    attributes: Vec<(&'static str, String)>,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Children(Vec<Child>),
+    Text(String),
+}
+
+#[derive(Clone, Debug)]
+enum Child {
+    Node(Node),
+    /// XML that is printed as it is, whatever its layout.
+    Raw(String),
+}
+
+impl Node {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, attributes: Vec::new(), content: Content::Children(Vec::new()) }
+    }
+
+    /// An element with nothing but text.
+    pub(super) fn of_text(name: &'static str, text: impl Display) -> Self {
+        Self { content: Content::Text(text.to_string()), ..Self::new(name) }
+    }
+
+    /// An element with a size in KiB.
+    pub(super) fn of_size(name: &'static str, size: Kib) -> Self {
+        Self::of_text(name, size.0).attr("unit", "KiB")
+    }
+
+    // Attributes
+
+    pub(super) fn attr(mut self, name: &'static str, value: impl Display) -> Self {
+        self.attributes.push((name, value.to_string()));
+        self
+    }
+
+    pub(super) fn opt(self, name: &'static str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.attr(name, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn word(self, name: &'static str, value: Option<impl Keyword>) -> Self {
+        self.opt(name, value.map(Keyword::word))
+    }
+
+    pub(super) fn on_off(self, name: &'static str, value: Option<Switch>) -> Self {
+        self.opt(name, value.map(Switch::on_off))
+    }
+
+    pub(super) fn yes_no(self, name: &'static str, value: Option<Switch>) -> Self {
+        self.opt(name, value.map(Switch::yes_no))
+    }
+
+    // Content
+
+    pub(super) fn text(mut self, text: Option<impl Display>) -> Self {
+        if let Some(text) = text {
+            self.content = Content::Text(text.to_string());
+        }
+        self
+    }
+
+    pub(super) fn push(&mut self, child: Self) {
+        self.push_child(Child::Node(child));
+    }
+
+    fn push_child(&mut self, child: Child) {
+        match &mut self.content {
+            Content::Children(children) => children.push(child),
+            Content::Text(_) => self.content = Content::Children(vec![child]),
+        }
+    }
+
+    pub(super) fn child(mut self, child: Self) -> Self {
+        self.push(child);
+        self
+    }
+
+    pub(super) fn maybe(mut self, child: Option<Self>) -> Self {
+        if let Some(child) = child {
+            self.push(child);
+        }
+        self
+    }
+
+    pub(super) fn all(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        for child in children {
+            self.push(child);
+        }
+        self
+    }
+
+    pub(super) fn raw(mut self, xml: Option<&str>) -> Self {
+        if let Some(xml) = xml {
+            self.push_child(Child::Raw(xml.to_owned()));
+        }
+        self
+    }
+
+    /// A child with text, where there is text.
+    pub(super) fn text_child(self, name: &'static str, text: Option<impl Display>) -> Self {
+        self.maybe(text.map(|text| Self::of_text(name, text)))
+    }
+
+    /// An empty child, where `is_there`.
+    pub(super) fn flag(self, name: &'static str, is_there: bool) -> Self {
+        self.maybe(is_there.then(|| Self::new(name)))
+    }
+
+    /// A child that says `state='on'` or `state='off'`.
+    pub(super) fn state(self, name: &'static str, state: Option<Switch>) -> Self {
+        self.maybe(state.map(|state| Self::new(name).attr("state", state.on_off())))
+    }
+
+    /// The element, unless it says nothing.
+    pub(super) fn unless_empty(self) -> Option<Self> {
+        let has_content = match &self.content {
+            Content::Children(children) => !children.is_empty(),
+            Content::Text(_) => true,
+        };
+        (has_content || !self.attributes.is_empty()).then_some(self)
+    }
+
+    /// The element as text, with a line break at the end.
+    pub(super) fn print(&self) -> String {
+        let mut out = String::new();
+        self.print_into(&mut out, 0);
+        out
+    }
+
+    fn print_into(&self, out: &mut String, depth: usize) {
+        indent(out, depth);
+        out.push('<');
+        out.push_str(self.name);
+        for (name, value) in &self.attributes {
+            // Writing into a string cannot fail.
+            let _ = write!(out, " {name}='{}'", Escaped(value));
+        }
+        match &self.content {
+            Content::Children(children) if children.is_empty() => out.push_str("/>\n"),
+            Content::Children(children) => {
+                out.push_str(">\n");
+                for child in children {
+                    child.print_into(out, depth + 1);
+                }
+                indent(out, depth);
+                let _ = writeln!(out, "</{}>", self.name);
+            }
+            Content::Text(text) => {
+                let _ = writeln!(out, ">{}</{}>", Escaped(text), self.name);
+            }
+        }
+    }
+}
+
+impl Child {
+    fn print_into(&self, out: &mut String, depth: usize) {
+        match self {
+            Self::Node(node) => node.print_into(out, depth),
+            Self::Raw(xml) => {
+                indent(out, depth);
+                out.push_str(xml);
+                out.push('\n');
+            }
+        }
+    }
+}
+
+fn indent(out: &mut String, depth: usize) {
+    for _ in 0..depth {
+        out.push_str("  ");
+    }
+}
+
+/// Text with the characters escaped that libvirt escapes, in text and attributes alike.
+struct Escaped<'t>(&'t str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '&' => f.write_str("&amp;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&apos;")?,
+                // As they are, an attribute's reader would take them for spaces.
+                '\n' => f.write_str("&#xA;")?,
+                '\r' => f.write_str("&#xD;")?,
+                '\t' => f.write_str("&#x9;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -206,6 +206,12 @@ impl Command {
         }
     }
 
+    /// Whether the command changes keys that survive power loss.
+    #[must_use]
+    pub const fn renews_identity(&self) -> bool {
+        matches!(self, Self::FactoryReset | Self::PekGen | Self::PekCertImport { .. } | Self::PdhGen)
+    }
+
     /// The guest that the command is for; nothing for a platform command.
     #[must_use]
     pub const fn guest(&self) -> Option<Handle> {

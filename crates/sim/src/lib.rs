@@ -15,8 +15,11 @@ mod guest;
 pub mod kernel;
 pub mod keys;
 pub mod platform;
+pub mod server;
+pub mod setup;
 pub mod snp;
 pub mod status;
+pub mod store;
 pub mod wire;
 
 pub use command::{Command, Handle, Reply};

@@ -11,6 +11,9 @@
 //! The state is computed from what is there, so it cannot contradict it. This is the firmware alone; what the kernel does
 //! around it is in [`crate::kernel`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 

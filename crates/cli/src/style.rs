@@ -5,6 +5,7 @@ use std::fmt;
 use anstyle::{AnsiColor, Style};
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 /// An error with all its causes on one line, outermost first.
 pub(crate) struct Chain<'e>(pub(crate) &'e anyhow::Error);
@@ -26,4 +27,11 @@ pub(crate) fn complain(what: &dyn fmt::Display) {
     use std::io::Write as _;
     // Nothing is left to be done when even standard error is closed.
     let _ = writeln!(anstream::stderr().lock(), "{ERROR}error:{ERROR:#} {what}");
+}
+
+/// Prints `note: …` to standard error.
+pub(crate) fn note(what: &dyn fmt::Display) {
+    use std::io::Write as _;
+    // Nothing is left to be done when even standard error is closed.
+    let _ = writeln!(anstream::stderr().lock(), "{NOTE}note:{NOTE:#} {what}");
 }

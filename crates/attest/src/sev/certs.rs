@@ -15,7 +15,8 @@
 pub mod amd;
 pub mod certificate;
 pub mod chain;
+pub mod roots;
 
 pub use amd::AmdCertificate;
 pub use certificate::{Algorithm, Certificate, Slot, Usage};
-pub use chain::{Chain, ChainError};
+pub use chain::{Chain, ChainError, Link, PlatformChain, TrustRoot};

@@ -1,6 +1,8 @@
 //! The list of commands. One file each; this one holds only what is common.
 
 mod completions;
+mod lab;
+mod lab_agent;
 mod man;
 
 use std::process::ExitCode;
@@ -21,6 +23,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Completions(completions::Args),
+    Lab(lab::Args),
+    #[command(hide = true)]
+    LabAgent(lab_agent::Args),
     Man(man::Args),
 }
 
@@ -28,6 +33,8 @@ impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Completions(args) => completions::run(&args),
+            Self::Lab(args) => lab::run(args),
+            Self::LabAgent(args) => Ok(lab_agent::run(&args)),
             Self::Man(args) => man::run(&args),
         }
     }

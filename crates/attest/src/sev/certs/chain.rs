@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::amd::AmdCertificate;
-use super::certificate::{Certificate, Slot, Usage};
+use super::amd::{AmdCertificate, AmdCertificateError};
+use super::certificate::{Certificate, CertificateError, LEN, Slot, Usage};
 use crate::sev::ec::{KeyError, PublicKey};
 
 /// All certificates from AMD's root to the platform's Diffie-Hellman key.
@@ -27,6 +27,103 @@ pub struct Chain {
     pub pek: Certificate,
     /// The platform's Diffie-Hellman key.
     pub pdh: Certificate,
+}
+
+/// What an owner trusts without proof: an ARK, and the ASK that is published with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustRoot {
+    /// The root key.
+    pub ark: AmdCertificate,
+    /// The signing key; it is verified, not trusted.
+    pub ask: AmdCertificate,
+}
+
+/// Why bytes are not a trust root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrustRootError {
+    /// The first certificate cannot be read.
+    #[error("the first certificate cannot be read")]
+    First(#[source] AmdCertificateError),
+    /// The second certificate cannot be read.
+    #[error("the second certificate cannot be read")]
+    Second(#[source] AmdCertificateError),
+    /// There are two of a kind.
+    #[error("there are two {0} certificates, where an ARK and an ASK belong")]
+    Twice(Usage),
+}
+
+impl TrustRoot {
+    /// Reads an ARK and an ASK, one after the other in either order: the form of AMD's `ask_ark_<generation>.cert`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TrustRootError> {
+        let (first, rest) = AmdCertificate::parse_prefix(bytes).map_err(TrustRootError::First)?;
+        let second = AmdCertificate::parse(rest).map_err(TrustRootError::Second)?;
+        match (first.usage(), second.usage()) {
+            (Usage::Ark, Usage::Ask) => Ok(Self { ark: first, ask: second }),
+            (Usage::Ask, Usage::Ark) => Ok(Self { ark: second, ask: first }),
+            (usage, _) => Err(TrustRootError::Twice(usage)),
+        }
+    }
+}
+
+/// The platform's part of a chain, as PDH_CERT_EXPORT gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformChain {
+    /// The platform endorsement key.
+    pub pek: Certificate,
+    /// The platform owner's certificate authority.
+    pub oca: Certificate,
+    /// The chip endorsement key; on AMD's processors without AMD's signature.
+    pub cek: Certificate,
+}
+
+/// Why bytes are not a platform's chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformChainError {
+    /// There are too few or too many bytes.
+    #[error("a platform's chain is PEK, OCA and CEK of {LEN} bytes each, this has {len} bytes")]
+    Length {
+        /// How many there are.
+        len: usize,
+    },
+    /// A certificate cannot be read.
+    #[error("the {place} cannot be read")]
+    Certificate {
+        /// Which one belongs there.
+        place: Usage,
+        /// Why not.
+        source: CertificateError,
+    },
+}
+
+impl PlatformChain {
+    /// Reads PEK, OCA and CEK, one after the other: `cert-chain` of QEMU's `query-sev-capabilities`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, PlatformChainError> {
+        if bytes.len() != 3 * LEN {
+            return Err(PlatformChainError::Length { len: bytes.len() });
+        }
+        let read = |place, at: usize| {
+            Certificate::parse(&bytes[at * LEN..(at + 1) * LEN])
+                .map_err(|source| PlatformChainError::Certificate { place, source })
+        };
+        Ok(Self { pek: read(Usage::Pek, 0)?, oca: read(Usage::Oca, 1)?, cek: read(Usage::Cek, 2)? })
+    }
+
+    /// The bytes of PEK, OCA and CEK, one after the other.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.pek, &self.oca, &self.cek].map(|certificate| certificate.as_bytes().as_slice()).concat()
+    }
+
+    /// Completes the chain with AMD's keys and the platform's Diffie-Hellman key.
+    pub fn with(self, root: &TrustRoot, pdh: Certificate) -> Chain {
+        Chain {
+            ark: root.ark.clone(),
+            ask: root.ask.clone(),
+            cek: self.cek,
+            oca: self.oca,
+            pek: self.pek,
+            pdh,
+        }
+    }
 }
 
 /// One step of a chain: `signer` signs `subject`.

@@ -1,0 +1,226 @@
+//! What a QEMU binary can do here, asked of the binary itself in one start, and remembered for as long as nothing that
+//! could change the answer has changed.
+//!
+//! A remembered answer holds the platform's certificates as they were; whoever attests asks anew ([`ask`]), since a
+//! platform's owner can renew its keys without a trace that could be looked for.
+
+mod cache;
+mod identity;
+
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use qemu::Caps;
+use qemu::caps::{CapsError, Queries};
+use qemu::qmp::command::{QmpCapabilities, Quit};
+use qemu::qmp::{Codec, CodecError, Incoming, Reply};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::process::{Process, Spawn};
+
+pub use cache::directory as cache_directory;
+
+/// How long QEMU may take to answer everything; it takes some 50 ms.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much of its complaints is kept.
+const COMPLAINT_BYTES: usize = 4096;
+
+/// An emulator that only answers questions: no machine, and KVM where there is KVM.
+const ARGUMENTS: &[&str] = &[
+    "-S",
+    "-no-user-config",
+    "-nodefaults",
+    "-display",
+    "none",
+    "-machine",
+    "none,accel=kvm:tcg",
+    "-chardev",
+    "stdio,id=monitor,signal=off",
+    "-mon",
+    "chardev=monitor,mode=control",
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error("look at the emulator `{path}`")]
+    Emulator {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the emulator `{path}` is not an executable file")]
+    NotExecutable { path: PathBuf },
+    #[error("{0}")]
+    Start(String),
+    #[error("`{path}` does not answer on QMP within {} s", PATIENCE.as_secs())]
+    Silent { path: PathBuf },
+    #[error("`{path}` ended instead of answering{}", complaint(.words))]
+    Ended { path: PathBuf, words: String },
+    #[error("talk to `{path}`")]
+    Talk {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`{path}` does not speak QMP")]
+    Codec {
+        path: PathBuf,
+        #[source]
+        source: CodecError,
+    },
+    #[error("ask `{path}` what it can do")]
+    Caps {
+        path: PathBuf,
+        #[source]
+        source: CapsError,
+    },
+}
+
+fn complaint(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
+/// What `emulator` can do, from the cache in `directory` where that still holds.
+pub fn caps(emulator: &Path, directory: Option<&Path>) -> Result<Caps, ProbeError> {
+    let identity = identity::of(emulator)?;
+    let Some(directory) = directory else { return ask(emulator) };
+    if let Some(caps) = cache::load(directory, &identity) {
+        return Ok(caps);
+    }
+    let caps = ask(emulator)?;
+    if let Err(error) = cache::store(directory, &identity, &caps) {
+        tracing::warn!(directory = %directory.display(), %error, "cannot remember what QEMU can do");
+    }
+    Ok(caps)
+}
+
+/// Asks `emulator` now.
+pub fn ask(emulator: &Path) -> Result<Caps, ProbeError> {
+    let path = || emulator.to_owned();
+    let arguments: Vec<OsString> = ARGUMENTS.iter().map(OsString::from).collect();
+    let spawn = Spawn {
+        program: emulator,
+        arguments: &arguments,
+        inherited: &[],
+        memory_lock: None,
+        stdin: Stdio::piped(),
+        stdout: Stdio::piped(),
+        stderr: Stdio::piped(),
+    };
+    let mut process = spawn.spawn().map_err(|error| ProbeError::Start(crate::chain(&error)))?;
+    let mut talk = Talk { codec: Codec::new(), deadline: Instant::now() + PATIENCE, words: Vec::new() };
+    let (negotiate, mut bytes) = talk.codec.encode(&QmpCapabilities);
+    let (queries, rest) = Queries::encode(&mut talk.codec);
+    bytes.extend(rest);
+    // Pipelined: QEMU answers one after another, and this is far less than a pipe holds.
+    let (_quit, rest) = talk.codec.encode(&Quit);
+    bytes.extend(rest);
+    let sent = process.child.stdin.take().map_or(Ok(()), |mut stdin| {
+        stdin.write_all(&bytes)?;
+        // Its end would end QEMU before it has answered.
+        process.child.stdin = Some(stdin);
+        Ok(())
+    });
+    let replies =
+        match sent.map_err(Fault::Talk).and_then(|()| talk.replies(&mut process, Queries::COUNT + 1)) {
+            Ok(replies) => replies,
+            Err(fault) => return Err(fault.at(emulator, &talk.words)),
+        };
+    if let Some(reply) = replies.iter().find(|reply| reply.id == negotiate.id()) {
+        negotiate
+            .read(reply.outcome.clone())
+            .map_err(|source| ProbeError::Caps { path: path(), source: CapsError::Command(source) })?;
+    }
+    Caps::from_replies(&queries, &replies).map_err(|source| ProbeError::Caps { path: path(), source })
+}
+
+enum Fault {
+    Silent,
+    Ended,
+    Talk(io::Error),
+    Codec(CodecError),
+}
+
+impl Fault {
+    fn at(self, emulator: &Path, words: &[u8]) -> ProbeError {
+        let path = emulator.to_owned();
+        match self {
+            Self::Silent => ProbeError::Silent { path },
+            Self::Talk(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                ProbeError::Ended { path, words: printable(words) }
+            }
+            Self::Ended => ProbeError::Ended { path, words: printable(words) },
+            Self::Talk(source) => ProbeError::Talk { path, source },
+            Self::Codec(source) => ProbeError::Codec { path, source },
+        }
+    }
+}
+
+/// The last line of what it said, fit for a terminal.
+fn printable(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    last.trim().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+struct Talk {
+    codec: Codec,
+    deadline: Instant,
+    /// What it writes to its standard error.
+    words: Vec<u8>,
+}
+
+impl Talk {
+    /// Reads until there are `count` replies.
+    fn replies(&mut self, process: &mut Process, count: usize) -> Result<Vec<Reply>, Fault> {
+        let mut replies = Vec::with_capacity(count);
+        let (Some(mut stdout), Some(mut stderr)) = (process.child.stdout.take(), process.child.stderr.take())
+        else {
+            return Err(Fault::Ended);
+        };
+        let mut buffer = vec![0u8; 64 << 10];
+        let mut talks = true;
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Fault::Silent);
+            }
+            let timeout = Timespec::try_from(left).map_err(|_| Fault::Silent)?;
+            let (out, err) = (stdout.as_fd(), stderr.as_fd());
+            let mut fds = vec![PollFd::new(&out, PollFlags::IN)];
+            if talks {
+                fds.push(PollFd::new(&err, PollFlags::IN));
+            }
+            rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout)))
+                .map_err(|e| Fault::Talk(e.into()))?;
+            let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+            let (answers, complains) = (ready(0), ready(1));
+            if complains {
+                let length = stderr.read(&mut buffer).map_err(Fault::Talk)?;
+                talks = length != 0;
+                self.words.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                let excess = self.words.len().saturating_sub(COMPLAINT_BYTES);
+                self.words.drain(..excess);
+            } else if answers {
+                let length = stdout.read(&mut buffer).map_err(Fault::Talk)?;
+                if length == 0 {
+                    return Err(Fault::Ended);
+                }
+                self.codec.push(buffer.get(..length).unwrap_or_default()).map_err(Fault::Codec)?;
+                while let Some(message) = self.codec.next().map_err(Fault::Codec)? {
+                    if let Incoming::Reply(reply) = message {
+                        replies.push(reply);
+                    }
+                }
+                if replies.len() >= count {
+                    return Ok(replies);
+                }
+            }
+        }
+    }
+}

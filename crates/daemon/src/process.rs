@@ -1,0 +1,333 @@
+//! QEMU's process: how it is spawned, what it inherits, how its end is seen.
+//!
+//! It gets no file descriptor but those named, no environment but what it needs, no terminal, no core dumps, its own
+//! process group (so that a terminal's Ctrl-C is sevirt's to handle), and it dies with the thread that spawned it.
+
+#![expect(unsafe_code, reason = "what happens between fork and exec is outside the language's guarantees")]
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::vm::ExitKind;
+
+/// What sevirt passes on of its own environment. The dynamic linker's variables are the caller's business as much as
+/// QEMU's path is: the lab loads its shim by them.
+const ENVIRONMENT: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "SEVSIM_SOCKET",
+    "QEMU_MODULE_DIR",
+];
+
+/// How long a dropped process may take to go.
+const DROP_SECONDS: i64 = 10;
+
+/// What a QEMU is spawned from.
+#[derive(Debug)]
+pub(crate) struct Spawn<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [OsString],
+    /// Kept open in QEMU, under the same numbers.
+    pub(crate) inherited: &'a [BorrowedFd<'a>],
+    /// How much memory QEMU may lock, in bytes; `None` leaves it as it is.
+    pub(crate) memory_lock: Option<MemoryLock>,
+    pub(crate) stdin: Stdio,
+    pub(crate) stdout: Stdio,
+    pub(crate) stderr: Stdio,
+}
+
+/// RLIMIT_MEMLOCK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLock {
+    Bytes(u64),
+    Unlimited,
+}
+
+/// A child process, seen through its pidfd. Dropping it kills and reaps it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pidfd: OwnedFd,
+    reaped: bool,
+    /// sevirt's ends of the pipes.
+    pub(crate) child: std::process::Child,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("start `{program}`")]
+    Exec {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "QEMU must be able to lock {wanted} of memory, and this user may lock {allowed} (RLIMIT_MEMLOCK): \
+         run as root, or raise the limit"
+    )]
+    MemoryLock { wanted: String, allowed: String },
+    #[error("watch `{program}` by its pidfd")]
+    Watch {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Spawn<'_> {
+    pub(crate) fn spawn(self) -> Result<Process, SpawnError> {
+        let program = self.program.to_owned();
+        let mut command = Command::new(&program);
+        command
+            .args(self.arguments)
+            .env_clear()
+            .envs(ENVIRONMENT.iter().filter_map(|name| Some((OsStr::new(name), std::env::var_os(name)?))))
+            .current_dir("/")
+            .process_group(0)
+            .stdin(self.stdin)
+            .stdout(self.stdout)
+            .stderr(self.stderr);
+        let inherited: Vec<RawFd> = self.inherited.iter().map(BorrowedFd::as_raw_fd).collect();
+        let parent = rustix::process::getpid();
+        let memory_lock = self.memory_lock.map(MemoryLock::rlimit);
+        // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+        unsafe {
+            command.pre_exec(move || prepare(parent, memory_lock, &inherited));
+        }
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(source) => return Err(explain(program, self.memory_lock, source)),
+        };
+        let pid = child.id();
+        let watch = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK));
+        match watch {
+            Ok(pidfd) => Ok(Process { pidfd, reaped: false, child }),
+            Err(error) => {
+                let mut child = child;
+                // It is ours and not reaped, so the pid is right.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(SpawnError::Watch { program, source: error.into() })
+            }
+        }
+    }
+}
+
+fn explain(program: PathBuf, memory_lock: Option<MemoryLock>, source: io::Error) -> SpawnError {
+    let current = rustix::process::getrlimit(Resource::Memlock).maximum;
+    let above = memory_lock.filter(|wanted| match (wanted, current) {
+        (_, None) => false,
+        (MemoryLock::Unlimited, Some(_)) => true,
+        (MemoryLock::Bytes(wanted), Some(allowed)) => *wanted > allowed,
+    });
+    match above {
+        Some(wanted) if source.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+            SpawnError::MemoryLock { wanted: wanted.to_string(), allowed: limit(current) }
+        }
+        _ => SpawnError::Exec { program, source },
+    }
+}
+
+impl MemoryLock {
+    fn rlimit(self) -> Rlimit {
+        match self {
+            Self::Bytes(bytes) => Rlimit { current: Some(bytes), maximum: Some(bytes) },
+            Self::Unlimited => Rlimit { current: None, maximum: None },
+        }
+    }
+}
+
+impl std::fmt::Display for MemoryLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&limit(self.rlimit().maximum))
+    }
+}
+
+fn limit(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "an unlimited amount".into(), |bytes| format!("{} MiB", bytes.div_ceil(1 << 20)))
+}
+
+/// Runs in the child, between fork and exec.
+fn prepare(parent: Pid, memory_lock: Option<Rlimit>, inherited: &[RawFd]) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before that call.
+    if rustix::process::getppid() != Some(parent) {
+        return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+    }
+    if let Some(limit) = memory_lock {
+        rustix::process::setrlimit(Resource::Memlock, limit)?;
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    // The guest's memory and the launch secrets lie in this process.
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // SAFETY: close_range with this flag closes nothing now; it marks descriptors for exec.
+    let marked = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
+    if marked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for fd in inherited {
+        // SAFETY: the caller's borrowed descriptors are open in the parent, and fork copied them.
+        let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+    }
+    Ok(())
+}
+
+impl Process {
+    /// Hands it to the runtime that this is called in, which sees its end.
+    pub(crate) fn watch(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: `as_raw_fd` always gives the pidfd, which is owned and not replaced while the process is.
+        unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }
+            .map_err(|error| error.into_parts().1)
+    }
+
+    /// How it ended, if it has; reaps it.
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitKind>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let pidfd = std::os::fd::AsFd::as_fd(&self.pidfd);
+        let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), options))?;
+        let Some(status) = status else { return Ok(None) };
+        self.reaped = true;
+        let signal = status.terminating_signal().map(ExitKind::Signal);
+        Ok(signal.or_else(|| status.exit_status().map(ExitKind::Code)))
+    }
+
+    /// Sends a signal; one that comes too late is no error.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if !self.reaped {
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
+        }
+    }
+}
+
+impl AsRawFd for Process {
+    fn as_raw_fd(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.signal(Signal::KILL);
+            // One that the kernel holds is left to it.
+            let limit = rustix::event::Timespec { tv_sec: DROP_SECONDS, tv_nsec: 0 };
+            let _ = rustix::event::poll(
+                &mut [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)],
+                Some(&limit),
+            );
+            let _ = self.try_wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    fn shell<'a>(script: &[OsString; 2], inherited: &'a [BorrowedFd<'a>]) -> Process {
+        spawn_shell(script, inherited, None).unwrap()
+    }
+
+    fn spawn_shell(
+        script: &[OsString; 2],
+        inherited: &[BorrowedFd<'_>],
+        memory_lock: Option<MemoryLock>,
+    ) -> Result<Process, SpawnError> {
+        let spawn = Spawn {
+            program: Path::new("/bin/sh"),
+            arguments: script,
+            inherited,
+            memory_lock,
+            stdin: Stdio::null(),
+            stdout: Stdio::piped(),
+            stderr: Stdio::null(),
+        };
+        spawn.spawn()
+    }
+
+    fn script(text: &str) -> [OsString; 2] {
+        ["-c".into(), text.into()]
+    }
+
+    fn wait(process: &mut Process) -> ExitKind {
+        let timeout = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&process.pidfd, PollFlags::IN)], Some(&timeout)).unwrap();
+        assert_eq!(ready, 1, "it does not end");
+        process.try_wait().unwrap().unwrap()
+    }
+
+    #[test]
+    fn exits_and_signals_are_told_apart() {
+        assert_eq!(wait(&mut shell(&script("exit 3"), &[])), ExitKind::Code(3));
+        let mut killed = shell(&script("read x </dev/zero"), &[]);
+        killed.signal(Signal::TERM);
+        assert_eq!(wait(&mut killed), ExitKind::Signal(15));
+    }
+
+    #[test]
+    fn only_the_named_descriptors_and_variables_are_inherited() {
+        let leak = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
+        let passed = std::fs::File::open("/dev/null").unwrap();
+        let list = script("for fd in /proc/self/fd/*; do echo ${fd##*/}; done; env; ulimit -c");
+        let mut process = shell(&list, &[passed.as_fd()]);
+        let mut output = String::new();
+        process.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        wait(&mut process);
+        let lines: Vec<&str> = output.lines().collect();
+        assert!(lines.contains(&passed.as_raw_fd().to_string().as_str()), "{output}");
+        assert!(!lines.contains(&leak.as_raw_fd().to_string().as_str()), "{output}");
+        assert!(!output.contains("CARGO"), "{output}");
+        assert_eq!(lines.last(), Some(&"0"));
+    }
+
+    #[test]
+    fn a_dropped_process_is_gone() {
+        let process = shell(&script("read x </dev/zero"), &[]);
+        let pid = process.child.id();
+        drop(process);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let spawn = Spawn {
+            program: Path::new("/nonexistent/qemu"),
+            arguments: &[],
+            inherited: &[],
+            memory_lock: None,
+            stdin: Stdio::null(),
+            stdout: Stdio::null(),
+            stderr: Stdio::null(),
+        };
+        assert_eq!(spawn.spawn().unwrap_err().to_string(), "start `/nonexistent/qemu`");
+    }
+}

@@ -1,0 +1,311 @@
+//! Scripted lives, and the property that no order of events reaches an illegal state.
+
+use proptest::prelude::*;
+use qemu::qmp::command::{RunState, SevGuest, SevGuestState, SevInjectLaunchSecret, SevState};
+
+use super::*;
+
+const RUN: Goals = Goals { confidential: true, attest: false, resume: Resume::Yes };
+const ATTEST: Goals = Goals { confidential: true, attest: true, resume: Resume::Yes };
+
+fn sev() -> SevState {
+    SevState {
+        enabled: true,
+        api_major: 1,
+        api_minor: 55,
+        build_id: 8,
+        state: SevGuestState::LaunchSecret,
+        guest: SevGuest::Sev { policy: 1, handle: 1 },
+    }
+}
+
+fn plain() -> SevState {
+    SevState { enabled: false, state: SevGuestState::Uninit, ..sev() }
+}
+
+fn secret() -> SevInjectLaunchSecret {
+    SevInjectLaunchSecret { header: "aGVhZA==".into(), secret: "Ym9keQ==".into(), gpa: None }
+}
+
+/// The actions of a life, deadlines left out.
+fn live(goals: Goals, events: impl IntoIterator<Item = Event>) -> (State, Vec<Action>) {
+    let mut state = State::new(goals);
+    let mut all = Vec::new();
+    for event in events {
+        let (next, actions) = state.on(event);
+        state = next;
+        all.extend(actions.into_iter().filter(|action| !matches!(action, Action::Deadline(_))));
+    }
+    (state, all)
+}
+
+fn until_inspected(sev: SevState) -> Vec<Event> {
+    vec![
+        Event::Start,
+        Event::Spawned,
+        Event::Greeted,
+        Event::Answered(Answer::Negotiated),
+        Event::Answered(Answer::Sev(sev)),
+    ]
+}
+
+fn until_measured() -> Vec<Event> {
+    let mut events = until_inspected(sev());
+    events.push(Event::Answered(Answer::Measured("bWVhc3VyZQ==".into())));
+    events
+}
+
+#[track_caller]
+fn ends(goals: Goals, events: Vec<Event>, expected: &End) {
+    let (state, actions) = live(goals, events);
+    assert!(state.is_over(), "{state:?}");
+    assert_eq!(actions.last(), Some(&Action::Finish(expected.clone())));
+}
+
+#[test]
+fn an_attested_guest_gets_its_secret_and_runs_to_its_end() {
+    let mut events = until_measured();
+    events.extend([
+        Event::Judged(Verdict::Accepted { secrets: vec![secret()] }),
+        Event::Answered(Answer::Injected),
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::Continued),
+        Event::Shutdown { guest: true, reason: "guest-shutdown".into() },
+        Event::Answered(Answer::Quitting),
+        Event::MonitorClosed,
+        Event::Exited(ExitKind::Code(0)),
+    ]);
+    let (_, actions) = live(ATTEST, events);
+    let asked: Vec<&Query> =
+        actions.iter().filter_map(|a| if let Action::Ask(query) = a { Some(query) } else { None }).collect();
+    let inject = Query::Inject(secret());
+    let expected = [
+        &Query::Negotiate,
+        &Query::Sev,
+        &Query::Measure,
+        &inject,
+        &Query::Chardevs,
+        &Query::Continue,
+        &Query::Quit,
+    ];
+    assert_eq!(asked, expected);
+    assert_eq!(actions.last(), Some(&Action::Finish(End::GuestEnded)));
+}
+
+#[test]
+fn a_rejected_guest_never_runs() {
+    let mut events = until_measured();
+    events.push(Event::Judged(Verdict::Rejected { reason: "digest differs".into() }));
+    events.push(Event::Exited(ExitKind::Code(0)));
+    ends(ATTEST, events, &End::AttestationFailed("digest differs".into()));
+}
+
+#[test]
+fn without_a_measurement_attestation_fails() {
+    let mut events = until_inspected(SevState { guest: SevGuest::Snp { policy: 0x30000 }, ..sev() });
+    events.push(Event::Exited(ExitKind::Code(0)));
+    ends(ATTEST, events, &End::AttestationFailed("there is no launch measurement to verify".into()));
+}
+
+#[test]
+fn a_confidential_guest_that_is_not_encrypted_does_not_run() {
+    let mut events = until_inspected(plain());
+    events.push(Event::Exited(ExitKind::Code(0)));
+    ends(RUN, events, &End::CannotStart("QEMU started the guest without memory encryption".into()));
+}
+
+#[test]
+fn a_plain_guest_runs() {
+    let mut events = until_inspected(plain());
+    events.push(Event::Answered(Answer::Chardevs(Vec::new())));
+    let (_, actions) = live(Goals { confidential: false, ..RUN }, events);
+    assert_eq!(actions.last(), Some(&Action::Ask(Query::Continue)));
+}
+
+#[test]
+fn an_exit_is_blamed_by_when_it_came() {
+    let start = vec![Event::Start, Event::Spawned];
+    let with = |exit| [start.clone(), vec![Event::MonitorClosed, Event::Exited(exit)]].concat();
+    ends(RUN, with(ExitKind::Code(1)), &End::RefusedToStart(ExitKind::Code(1)));
+    ends(RUN, with(ExitKind::Signal(6)), &End::RefusedToStart(ExitKind::Signal(6)));
+    let mut running = until_measured();
+    running.extend([
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::Continued),
+        Event::MonitorClosed,
+        Event::Exited(ExitKind::Signal(6)),
+    ]);
+    ends(RUN, running, &End::Died(ExitKind::Signal(6)));
+}
+
+#[test]
+fn a_deaf_qemu_is_terminated_then_killed_then_given_up() {
+    let events =
+        [Event::Start, Event::Spawned, Event::DeadlinePassed, Event::DeadlinePassed, Event::DeadlinePassed];
+    let (_, actions) = live(RUN, events);
+    let timed_out = End::TimedOut("QEMU did not greet on its QMP socket in time".into());
+    assert_eq!(
+        actions,
+        [
+            Action::Spawn,
+            Action::Tell(Milestone::Spawned),
+            Action::Terminate,
+            Action::Kill,
+            Action::Finish(timed_out)
+        ]
+    );
+}
+
+#[test]
+fn a_second_stop_is_a_kill() {
+    let mut events = until_measured();
+    events.extend([
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::Continued),
+        Event::StopRequested(Stopper::Signal(2)),
+        Event::StopRequested(Stopper::Signal(2)),
+        Event::Exited(ExitKind::Signal(9)),
+    ]);
+    let (_, actions) = live(RUN, events.clone());
+    assert!(actions.contains(&Action::Ask(Query::Quit)) && actions.contains(&Action::Kill));
+    ends(RUN, events, &End::Stopped(Stopper::Signal(2)));
+}
+
+#[test]
+fn a_guest_that_cannot_run_here_is_measured_and_not_resumed() {
+    let goals = Goals { resume: Resume::Impossible("the platform is simulated".into()), ..RUN };
+    let mut events = until_measured();
+    events.extend([Event::Answered(Answer::Chardevs(Vec::new())), Event::Exited(ExitKind::Code(0))]);
+    let (_, actions) = live(goals.clone(), events.clone());
+    assert!(!actions.contains(&Action::Ask(Query::Continue)));
+    ends(goals, events, &End::CannotResume("the platform is simulated".into()));
+}
+
+#[test]
+fn a_halted_guest_is_asked_why() {
+    let mut events = until_measured();
+    events.extend([
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::Continued),
+        Event::Halted,
+        Event::Answered(Answer::Status(RunState::InternalError)),
+        Event::Exited(ExitKind::Code(0)),
+    ]);
+    let (_, actions) = live(RUN, events);
+    let Some(Action::Finish(end)) = actions.last() else { panic!("{actions:?}") };
+    assert_eq!(end.exit_code(), 7);
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => Just(Event::Start),
+        5 => Just(Event::Spawned),
+        5 => Just(Event::Greeted),
+        5 => Just(Event::Answered(Answer::Negotiated)),
+        5 => Just(Event::Answered(Answer::Sev(sev()))),
+        1 => Just(Event::Answered(Answer::Sev(plain()))),
+        5 => Just(Event::Answered(Answer::Measured("bQ==".into()))),
+        4 => Just(Event::Judged(Verdict::Accepted { secrets: vec![secret(), secret()] })),
+        2 => Just(Event::Judged(Verdict::Accepted { secrets: Vec::new() })),
+        1 => Just(Event::Judged(Verdict::Rejected { reason: "no".into() })),
+        5 => Just(Event::Answered(Answer::Injected)),
+        5 => Just(Event::Answered(Answer::Chardevs(Vec::new()))),
+        5 => Just(Event::Answered(Answer::Continued)),
+        2 => Just(Event::Answered(Answer::Quitting)),
+        1 => Just(Event::Answered(Answer::Status(RunState::IoError))),
+        1 => Just(Event::Answered(Answer::Status(RunState::Paused))),
+        1 => Just(Event::SpawnFailed("no such file".into())),
+        1 => Just(Event::Refused("no".into())),
+        1 => Just(Event::ConsoleFailed("no".into())),
+        1 => Just(Event::Shutdown { guest: true, reason: "guest-shutdown".into() }),
+        1 => Just(Event::Shutdown { guest: false, reason: "host-signal".into() }),
+        1 => Just(Event::Halted),
+        1 => Just(Event::MonitorClosed),
+        1 => Just(Event::MonitorBroken("nonsense".into())),
+        1 => Just(Event::Exited(ExitKind::Code(1))),
+        1 => Just(Event::StopRequested(Stopper::Signal(15))),
+        1 => Just(Event::TimeUp),
+        1 => Just(Event::DeadlinePassed),
+    ]
+}
+
+fn any_goals() -> impl Strategy<Value = Goals> {
+    let resume = prop_oneof![
+        3 => Just(Resume::Yes),
+        1 => Just(Resume::StayPaused),
+        1 => Just(Resume::Impossible("here".into()))
+    ];
+    (any::<bool>(), any::<bool>(), resume).prop_map(|(confidential, attest, resume)| Goals {
+        confidential,
+        attest,
+        resume,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_order_of_events_reaches_an_illegal_state(
+        goals in any_goals(),
+        events in prop::collection::vec(any_event(), 0..40),
+    ) {
+        let mut state = State::new(goals.clone());
+        let (mut judged, mut accepted, mut spawned, mut exited) = (false, false, false, false);
+        let (mut conts, mut finishes, mut spawns) = (0, 0, 0);
+        let mut deadline = None;
+        for event in events {
+            let was_over = state.is_over();
+            let before = state.clone();
+            // An answer is only given to a question; a machine that is asked nothing cannot be judged.
+            accepted |= matches!(&event, Event::Judged(Verdict::Accepted { .. })) && before.phase == Phase::Verifying;
+            exited |= matches!(event, Event::Exited(_));
+            let failed = matches!(event, Event::SpawnFailed(_));
+            let (next, actions) = state.on(event);
+            state = next;
+            if was_over {
+                prop_assert!(actions.is_empty(), "acts after its end: {actions:?}");
+                continue;
+            }
+            for action in actions {
+                match action {
+                    Action::Spawn => { spawns += 1; spawned = true; }
+                    Action::Judge(_) => judged = true,
+                    Action::Ask(Query::Continue) => {
+                        conts += 1;
+                        prop_assert_eq!(&goals.resume, &Resume::Yes);
+                        prop_assert!(!goals.attest || (judged && accepted), "runs unattested");
+                    }
+                    Action::Ask(Query::Inject(_)) => prop_assert!(judged && accepted, "injects unattested"),
+                    Action::Terminate | Action::Kill => prop_assert!(spawned, "signals what was not started"),
+                    Action::Deadline(limit) => deadline = limit,
+                    Action::Finish(_) => {
+                        finishes += 1;
+                        let given_up = before.phase == Phase::Killing;
+                        prop_assert!(!spawned || exited || failed || given_up, "leaves QEMU behind");
+                    }
+                    Action::Ask(_) | Action::OpenConsole(_) | Action::Tell(_) => {}
+                }
+            }
+            prop_assert_eq!(state.is_over(), finishes == 1);
+            let waits_forever = matches!(state.phase, Phase::New | Phase::Running | Phase::Ended);
+            prop_assert!(waits_forever || deadline.is_some(), "waits without a deadline in {:?}", state.phase);
+        }
+        prop_assert!(conts <= 1 && spawns <= 1 && finishes <= 1);
+    }
+
+    #[test]
+    fn deadlines_alone_end_any_life(
+        goals in any_goals(),
+        events in prop::collection::vec(any_event(), 0..40),
+    ) {
+        let (mut state, _) = live(goals, events);
+        if matches!(state.phase, Phase::New | Phase::Running) {
+            state = state.on(Event::TimeUp).0;
+        }
+        for _ in 0..4 {
+            state = state.on(Event::DeadlinePassed).0;
+        }
+        prop_assert!(state.is_over(), "{state:?}");
+    }
+}

@@ -230,6 +230,26 @@ fn signatures_of_virtee_sev() {
     }
 }
 
+/// As QEMU 10.0.2 answers `query-cpu-model-expansion`.
+#[test]
+fn signatures_of_qemu_models() {
+    for (name, family, model, stepping) in [
+        ("EPYC", 23, 1, 2),
+        ("EPYC-v4", 23, 1, 2),
+        ("EPYC-IBPB", 23, 1, 2),
+        ("EPYC-Rome-v4", 23, 49, 0),
+        ("EPYC-Milan", 25, 1, 1),
+        ("EPYC-Milan-v2", 25, 1, 1),
+        ("EPYC-Genoa-v1", 25, 17, 0),
+    ] {
+        let expected = VcpuSignature::new(family, model, stepping);
+        assert_eq!(VcpuSignature::of_qemu_model(name), Some(expected), "{name}");
+    }
+    for name in ["", "host", "max", "EPYC-", "EPYC-v", "EPYC-v4x", "qemu64"] {
+        assert_eq!(VcpuSignature::of_qemu_model(name), None, "{name}");
+    }
+}
+
 /// virtee/sev reads the owner's certificate as one for a Diffie-Hellman key.
 #[test]
 fn virtee_sev_reads_what_we_write() {

@@ -12,8 +12,9 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::kernel_hashes::KernelHashes;
-use super::vmsa::Vmsa;
+use super::vmsa::{Profile, VcpuSignature, Vcpus, Vmsa};
 use crate::bytes::write_hex;
+use crate::ovmf::{Area, Firmware, FirmwareError};
 
 /// The digest of a launch. Anybody can compute it; only a [`super::measurement::Measurement`] proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,9 +96,121 @@ impl LaunchHasher {
     }
 }
 
+/// All that a launch by QEMU loads, from which its digest follows.
+///
+/// # Examples
+///
+/// ```
+/// use attest::sev::digest::Contents;
+///
+/// let contents = Contents { firmware: b"all bytes of the image", kernel_hashes: None, vcpus: None };
+/// println!("{}", contents.digest()?);
+/// # Ok::<(), attest::sev::digest::ContentsError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Contents<'a> {
+    /// All bytes of the firmware image.
+    pub firmware: &'a [u8],
+    /// The kernel's hashes, if QEMU adds them (`kernel-hashes=on`).
+    pub kernel_hashes: Option<KernelHashes>,
+    /// The vCPUs of a SEV-ES guest; `None` for SEV, which does not measure them.
+    pub vcpus: Option<EsVcpus>,
+}
+
+/// The vCPUs of a SEV-ES guest, except what the firmware decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EsVcpus {
+    /// How many there are, from 1.
+    pub count: u32,
+    /// Their model.
+    pub signature: VcpuSignature,
+    /// Which fields of the initial state the host's kernel fills.
+    pub profile: Profile,
+}
+
+/// More vCPUs than any SEV-ES platform takes; bounds the work.
+pub const MAX_VCPUS: u32 = 4096;
+
+/// Why there is no launch with these contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentsError {
+    /// The image's table is needed and cannot be read.
+    #[error("the firmware image cannot be read")]
+    Firmware(#[source] FirmwareError),
+    /// QEMU would refuse to start: there is no place for the hashes.
+    #[error("the firmware image has no hash table for kernel hashes: {0}")]
+    NoHashTable(Area),
+    /// The image does not say where vCPUs start under SEV-ES.
+    #[error("the firmware image has no SEV-ES reset block, so it does not support more than one SEV-ES vCPU")]
+    NoResetBlock,
+    /// There is no vCPU, or there are too many.
+    #[error("a guest has 1 to {MAX_VCPUS} vCPUs, not {0}")]
+    VcpuCount(u32),
+}
+
+impl Contents<'_> {
+    /// The digest that a launch of these contents has.
+    pub fn digest(&self) -> Result<LaunchDigest, ContentsError> {
+        let mut hasher = LaunchHasher::new();
+        hasher.update(self.firmware);
+        if let Some(hashes) = &self.kernel_hashes {
+            match self.tables()?.hash_table {
+                Area::At { .. } => hasher.update_kernel_hashes(hashes),
+                area => return Err(ContentsError::NoHashTable(area)),
+            }
+        }
+        if let Some(vcpus) = &self.vcpus {
+            for state in self.vcpus(vcpus)?.states() {
+                hasher.update_vmsa(&state);
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    fn tables(&self) -> Result<Firmware, ContentsError> {
+        Firmware::parse(self.firmware).map_err(ContentsError::Firmware)
+    }
+
+    fn vcpus(&self, vcpus: &EsVcpus) -> Result<Vcpus, ContentsError> {
+        let reset = match vcpus.count {
+            count if count == 0 || count > MAX_VCPUS => return Err(ContentsError::VcpuCount(vcpus.count)),
+            1 => 0, // not used
+            _ => self.tables()?.sev_es_reset.ok_or(ContentsError::NoResetBlock)?,
+        };
+        Ok(Vcpus {
+            count: vcpus.count,
+            signature: vcpus.signature,
+            ap_reset_address: reset,
+            sev_features: 0,
+            profile: vcpus.profile,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refuses_what_qemu_would_not_start() {
+        let es = |count| EsVcpus { count, signature: VcpuSignature(0), profile: Profile::Legacy };
+        let plain = Contents { firmware: &[0; 4096], kernel_hashes: None, vcpus: None };
+        assert!(plain.digest().is_ok());
+        let no_table = Err(ContentsError::Firmware(FirmwareError::NoTable));
+        let hashes = Some(KernelHashes::new(b"", None, b""));
+        assert_eq!(Contents { kernel_hashes: hashes, ..plain }.digest(), no_table);
+        assert_eq!(Contents { vcpus: Some(es(2)), ..plain }.digest(), no_table);
+        for count in [0, MAX_VCPUS + 1, u32::MAX] {
+            let vcpus = Some(es(count));
+            assert_eq!(Contents { vcpus, ..plain }.digest(), Err(ContentsError::VcpuCount(count)));
+        }
+        assert!(Contents { vcpus: Some(es(1)), ..plain }.digest().is_ok());
+        assert!(plain.digest() != Contents { vcpus: Some(es(1)), ..plain }.digest());
+
+        let stock = include_bytes!("../../test_data/sev/measurement/ovmf_OvmfX64_suffix.bin");
+        let stock = Contents { firmware: stock, kernel_hashes: hashes, vcpus: None };
+        assert_eq!(stock.digest(), Err(ContentsError::NoHashTable(Area::Empty)));
+    }
 
     #[test]
     fn hashes_pieces_like_the_whole() {

@@ -44,9 +44,19 @@ impl KernelHashes {
     /// Hashes the bytes of the files and the command line, which is taken as it is: no space is trimmed, because QEMU
     /// trims none.
     pub fn new(kernel: &[u8], initrd: Option<&[u8]>, cmdline: &[u8]) -> Self {
+        let hash = |file| {
+            let mut hasher = FileHasher::new();
+            hasher.update(file);
+            hasher.finish()
+        };
+        Self::of_hashes(hash(kernel), initrd.map(hash), cmdline)
+    }
+
+    /// The same from the files' hashes, for files too large to hold.
+    pub fn of_hashes(kernel: [u8; 32], initrd: Option<[u8; 32]>, cmdline: &[u8]) -> Self {
         Self {
-            kernel: Sha256::digest(kernel).into(),
-            initrd: Sha256::digest(initrd.unwrap_or_default()).into(),
+            kernel,
+            initrd: initrd.unwrap_or_else(|| FileHasher::new().finish()),
             cmdline: Sha256::new().chain_update(cmdline).chain_update([0]).finalize().into(),
         }
     }
@@ -61,6 +71,27 @@ impl KernelHashes {
             put(entry, HEADER_LEN, hash);
         }
         table
+    }
+}
+
+/// Hashes a kernel or initrd in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct FileHasher(Sha256);
+
+impl FileHasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the file's next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The file's hash.
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
     }
 }
 

@@ -61,6 +61,37 @@ impl VcpuSignature {
         let model_bits = (model & 0xf) << 4 | (model >> 4) << 16;
         Self(family_bits | model_bits | u32::from(stepping & 0xf))
     }
+
+    /// The signature of one of QEMU's named models that SEV-ES hosts can run, with or without its version
+    /// (`EPYC-Milan`, `EPYC-Milan-v2`). The versions of a model share their signature.
+    pub fn of_qemu_model(name: &str) -> Option<Self> {
+        let (family, model, stepping) = match strip_version(name) {
+            "EPYC" | "EPYC-IBPB" => (23, 1, 2),
+            "EPYC-Rome" => (23, 49, 0),
+            "EPYC-Milan" => (25, 1, 1),
+            "EPYC-Genoa" => (25, 17, 0),
+            "EPYC-Turin" => (26, 0, 0),
+            _ => return None,
+        };
+        Some(Self::new(family, model, stepping))
+    }
+}
+
+impl std::fmt::Display for VcpuSignature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+fn strip_version(name: &str) -> &str {
+    match name.rsplit_once("-v") {
+        Some((model, version))
+            if !version.is_empty() && version.bytes().all(|digit| digit.is_ascii_digit()) =>
+        {
+            model
+        }
+        _ => name,
+    }
 }
 
 /// What the state of a guest's vCPUs depends on.

@@ -294,17 +294,17 @@ mod tests {
 
     #[test]
     fn only_the_named_descriptors_and_variables_are_inherited() {
-        let leak = std::fs::File::open("/dev/null").unwrap();
+        let leak = tempfile::NamedTempFile::new().unwrap();
         rustix::io::fcntl_setfd(&leak, rustix::io::FdFlags::empty()).unwrap();
-        let passed = std::fs::File::open("/dev/null").unwrap();
-        let list = script("for fd in /proc/self/fd/*; do echo ${fd##*/}; done; env; ulimit -c");
-        let mut process = shell(&list, &[passed.as_fd()]);
+        let passed = tempfile::NamedTempFile::new().unwrap();
+        let list = script("for fd in /proc/self/fd/*; do readlink $fd; done; env; ulimit -c");
+        let mut process = shell(&list, &[passed.as_file().as_fd()]);
         let mut output = String::new();
         process.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
         wait(&mut process);
         let lines: Vec<&str> = output.lines().collect();
-        assert!(lines.contains(&passed.as_raw_fd().to_string().as_str()), "{output}");
-        assert!(!lines.contains(&leak.as_raw_fd().to_string().as_str()), "{output}");
+        assert!(lines.contains(&passed.path().to_str().unwrap()), "{output}");
+        assert!(!lines.contains(&leak.path().to_str().unwrap()), "{output}");
         assert!(!output.contains("CARGO"), "{output}");
         assert_eq!(lines.last(), Some(&"0"));
     }

@@ -3,18 +3,23 @@
 //! [`Queries`] says what to ask and [`Caps::from_replies`] reads the answers; neither asks. Why SEV cannot be used is
 //! kept in QEMU's own words, since the reason is what the user needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::qmp::command::{
-    CpuDefinition, Kvm, Machine, QomListTypes, QueryCpuDefinitions, QueryCpuModelExpansion, QueryKvm,
-    QueryMachines, QuerySevCapabilities, QueryTarget, QueryVersion, SevCapabilities, Version,
+    CpuDefinition, CpuModelExpansion, Kvm, Machine, QomListTypes, QueryCpuDefinitions,
+    QueryCpuModelExpansion, QueryKvm, QueryMachines, QuerySevCapabilities, QueryTarget, QueryVersion,
+    SevCapabilities, Version,
 };
 use crate::qmp::{Codec, Command, CommandError, Reply, Ticket};
 
 /// The SEV half of the capabilities: the platform's certificates and C-bit.
 pub type SevCaps = SevCapabilities;
+
+/// The models whose signature is asked for: those that confidential guests use, since their launch digest depends on it.
+const SIGNED_MODELS: &[&str] =
+    &["EPYC", "EPYC-Rome", "EPYC-Milan", "EPYC-Genoa", "EPYC-Turin", "qemu64", "max", "host"];
 
 /// What a QEMU binary can do on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,8 @@ pub struct Caps {
     pub cpu_models: Vec<CpuDefinition>,
     /// What `-cpu host` presents, where KVM is enabled.
     pub host_cpu: Option<CpuSignature>,
+    /// What named CPU models present, by their names without a version.
+    pub signatures: BTreeMap<String, CpuSignature>,
     /// The device types and user-creatable objects.
     pub types: BTreeSet<String>,
     /// The platform's SEV identity, or QEMU's words for why there is none.
@@ -51,6 +58,18 @@ impl Caps {
 
     pub fn cpu_model(&self, name: &str) -> Option<&CpuDefinition> {
         self.cpu_models.iter().find(|model| model.name == name)
+    }
+
+    /// What a vCPU of the model presents as its family, model and stepping: all versions of a model present the same.
+    pub fn signature(&self, model: &str) -> Option<CpuSignature> {
+        if model == "host" {
+            return self.host_cpu;
+        }
+        let unversioned = match model.rsplit_once("-v") {
+            Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => model,
+        };
+        self.signatures.get(unversioned.strip_suffix("-IBPB").unwrap_or(unversioned)).copied()
     }
 
     /// Whether the device or object type exists in this build, such as `virtio-rng-pci` or `sev-snp-guest`.
@@ -76,24 +95,25 @@ impl Caps {
             Err(CapsError::Command(CommandError::Refused { refusal, .. })) => Err(refusal.desc),
             Err(other) => return Err(other),
         };
-        let host_cpu = match required(&queries.host_cpu, replies) {
-            Ok(expansion) => {
-                let number = |name| {
-                    let value = expansion.model.props.get(name).and_then(serde_json::Value::as_u64)?;
-                    u32::try_from(value).ok()
-                };
-                number("family").zip(number("model")).zip(number("stepping"))
+        let mut signatures = BTreeMap::new();
+        for (name, ticket) in &queries.signatures {
+            match required(ticket, replies) {
+                Ok(expansion) => {
+                    signatures.extend(signature(&expansion).map(|found| ((*name).to_owned(), found)))
+                }
+                // A release that does not have the model, or a host without KVM.
+                Err(CapsError::Command(CommandError::Refused { .. })) => {}
+                Err(other) => return Err(other),
             }
-            Err(CapsError::Command(CommandError::Refused { .. })) => None,
-            Err(other) => return Err(other),
-        };
+        }
         Ok(Self {
             version: required(&queries.version, replies)?,
             target: required(&queries.target, replies)?.arch,
             kvm: required(&queries.kvm, replies)?,
             machines,
             cpu_models,
-            host_cpu: host_cpu.map(|((family, model), stepping)| CpuSignature { family, model, stepping }),
+            host_cpu: signatures.remove("host"),
+            signatures,
             types: devices.into_iter().chain(objects).map(|entry| entry.name).collect(),
             sev,
         })
@@ -108,7 +128,7 @@ pub struct Queries {
     kvm: Ticket<QueryKvm>,
     machines: Ticket<QueryMachines>,
     cpu_models: Ticket<QueryCpuDefinitions>,
-    host_cpu: Ticket<QueryCpuModelExpansion>,
+    signatures: Vec<(&'static str, Ticket<QueryCpuModelExpansion>)>,
     devices: Ticket<QomListTypes>,
     objects: Ticket<QomListTypes>,
     sev: Ticket<QuerySevCapabilities>,
@@ -116,7 +136,7 @@ pub struct Queries {
 
 impl Queries {
     /// How many replies there will be.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 8 + SIGNED_MODELS.len();
 
     /// All questions as bytes for one write.
     pub fn encode(codec: &mut Codec) -> (Self, Vec<u8>) {
@@ -127,7 +147,12 @@ impl Queries {
             kvm: send(codec, &mut bytes, &QueryKvm),
             machines: send(codec, &mut bytes, &QueryMachines),
             cpu_models: send(codec, &mut bytes, &QueryCpuDefinitions),
-            host_cpu: send(codec, &mut bytes, &QueryCpuModelExpansion { model: "host".into() }),
+            signatures: SIGNED_MODELS
+                .iter()
+                .map(|name| {
+                    (*name, send(codec, &mut bytes, &QueryCpuModelExpansion { model: (*name).into() }))
+                })
+                .collect(),
             devices: send(codec, &mut bytes, &QomListTypes { implements: "device" }),
             objects: send(codec, &mut bytes, &QomListTypes { implements: "user-creatable" }),
             sev: send(codec, &mut bytes, &QuerySevCapabilities),
@@ -142,6 +167,11 @@ pub enum CapsError {
     Missing(&'static str),
     #[error(transparent)]
     Command(CommandError),
+}
+
+fn signature(expansion: &CpuModelExpansion) -> Option<CpuSignature> {
+    let number = |name| u32::try_from(expansion.model.props.get(name)?.as_u64()?).ok();
+    Some(CpuSignature { family: number("family")?, model: number("model")?, stepping: number("stepping")? })
 }
 
 fn send<C: Command>(codec: &mut Codec, bytes: &mut Vec<u8>, command: &C) -> Ticket<C> {
@@ -166,8 +196,9 @@ mod tests {
         Err(Refusal { class: "GenericError".into(), desc: desc.into() })
     }
 
+    /// In the order of [`Queries`]; the last is SEV's.
     fn answers() -> Vec<Outcome> {
-        vec![
+        let mut answers = vec![
             Ok(json!({"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": "Debian 1:10.0.2"})),
             Ok(json!({"arch": "x86_64"})),
             Ok(json!({"enabled": true, "present": true})),
@@ -176,13 +207,19 @@ mod tests {
                 {"name": "none", "cpu-max": 1}
             ])),
             Ok(json!([{"name": "EPYC-v4", "unavailable-features": ["sha-ni"], "static": false}])),
-            Ok(
-                json!({"model": {"name": "host", "props": {"family": 25, "model": 1, "stepping": 1, "aes": true}}}),
-            ),
-            Ok(json!([{"name": "virtio-rng-pci", "parent": "virtio-rng-pci-base-type"}])),
-            Ok(json!([{"name": "sev-guest", "parent": "sev-common"}])),
-            refuse("SEV is not enabled in KVM"),
-        ]
+        ];
+        for name in SIGNED_MODELS {
+            answers.push(if *name == "EPYC-Milan" {
+                let props = json!({"family": 25, "model": 1, "stepping": 1, "aes": true});
+                Ok(json!({"model": {"name": name, "props": props}}))
+            } else {
+                refuse("CPU model 'host' requires KVM or HVF")
+            });
+        }
+        answers.push(Ok(json!([{"name": "virtio-rng-pci", "parent": "virtio-rng-pci-base-type"}])));
+        answers.push(Ok(json!([{"name": "sev-guest", "parent": "sev-common"}])));
+        answers.push(refuse("SEV is not enabled in KVM"));
+        answers
     }
 
     fn caps(answers: Vec<Outcome>) -> Result<Caps, CapsError> {
@@ -199,7 +236,10 @@ mod tests {
     fn replies_become_capabilities() {
         let caps = caps(answers()).unwrap();
         assert_eq!(caps.machine("q35").map(|machine| machine.name.as_str()), Some("pc-q35-10.0"));
-        assert_eq!(caps.host_cpu, Some(CpuSignature { family: 25, model: 1, stepping: 1 }));
+        let milan = Some(CpuSignature { family: 25, model: 1, stepping: 1 });
+        assert_eq!(caps.signature("EPYC-Milan"), milan);
+        assert_eq!(caps.signature("EPYC-Milan-v2"), milan);
+        assert_eq!(caps.signature("host"), None);
         assert!(caps.has("sev-guest") && caps.has("virtio-rng-pci") && !caps.has("sev-snp-guest"));
         assert!(caps.at_least(9, 1) && caps.at_least(10, 0) && !caps.at_least(10, 1));
         assert_eq!(caps.sev, Err("SEV is not enabled in KVM".into()));
@@ -225,15 +265,6 @@ mod tests {
         assert_eq!(caps(answers.clone()).unwrap_err().to_string(), "QEMU refused query-target: no");
         answers.clear();
         assert_eq!(caps(answers).unwrap_err().to_string(), "QEMU did not answer query-machines");
-    }
-
-    #[test]
-    fn a_hosts_missing_kvm_leaves_no_host_cpu() {
-        let mut answers = answers();
-        if let Some(host) = answers.get_mut(5) {
-            *host = refuse("CPU model 'host' requires KVM or HVF");
-        }
-        assert_eq!(caps(answers).unwrap().host_cpu, None);
     }
 
     #[test]

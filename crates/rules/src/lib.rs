@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Findings and fixes: what stops a domain from running as a confidential guest on this host, and the mend.
+//!
+//! One validator serves everybody: `sevirt lint` prints what [`lint`] finds, and whatever starts a domain
+//! refuses exactly those findings that are errors, in the same words.
+//!
+//! A rule is one file under `rules/` (its [`Rule`] with its page, its check, its fix) and one line in
+//! [`TABLE`]; what all rules share is here. This crate takes values only: the host is known by its facts.
+#![forbid(unsafe_code)]
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod finding;
+mod fix;
+mod rule;
+mod subject;
+
+mod firmware;
+mod rules;
+mod table;
+
+mod allow;
+mod lint;
+
+pub mod docs;
+
+pub use allow::{Allowed, UnknownRule};
+pub use finding::{Finding, Label, Located};
+pub use fix::{Applied, Fix, Fixed, Safety, fix};
+pub use lint::{Report, ill_formed, lint};
+pub use rule::{Page, Rule, Severity};
+pub use subject::Subject;
+pub use table::{Entry, TABLE, rule};

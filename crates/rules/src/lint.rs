@@ -1,0 +1,44 @@
+//! Everything that the rules say about a document.
+
+use domain::{Document, Domain, SyntaxError};
+use host::Facts;
+
+use crate::allow::Allowed;
+use crate::finding::Finding;
+use crate::rule::Severity;
+use crate::rules::ill_formed_document;
+use crate::subject::Subject;
+use crate::table::TABLE;
+
+/// A domain and what was found about it.
+#[derive(Debug)]
+pub struct Report {
+    pub domain: Domain,
+    /// In the order of the document; at one place the worst first.
+    pub findings: Vec<Finding>,
+    /// What was found and is allowed. Whoever starts the domain logs them.
+    pub allowed: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether the domain must not be started.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// Reads the domain and asks every rule.
+pub fn lint(document: &Document, facts: &Facts, allowed: &Allowed) -> Report {
+    let (domain, problems) = Domain::read(document);
+    let subject = Subject { document, domain: &domain, problems: &problems, facts };
+    let mut findings: Vec<Finding> = TABLE.iter().flat_map(|entry| (entry.check)(&subject)).collect();
+    findings.sort_by_key(|finding| (finding.span.start, finding.severity, finding.code));
+    let allowed = allowed.with(document);
+    let (allowed, findings) = findings.into_iter().partition(|finding| allowed.allows(finding));
+    Report { domain, findings, allowed }
+}
+
+/// The one finding about a text that is no document.
+pub fn ill_formed(error: &SyntaxError) -> Finding {
+    ill_formed_document::finding(error)
+}

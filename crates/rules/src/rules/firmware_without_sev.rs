@@ -1,0 +1,60 @@
+//! FW007: firmware that cannot boot the kind of guest that is asked for.
+
+use crate::finding::Finding;
+use crate::firmware::{Firmware, is_uefi, suggestion};
+use crate::rule::{Page, Rule, Severity};
+use crate::subject::{Subject, Technology};
+
+pub(crate) static RULE: Rule = Rule {
+    code: "FW007",
+    name: "firmware-without-sev",
+    severity: Severity::Error,
+    allowable: true,
+    page: Page {
+        what: "A firmware image that cannot boot the kind of guest that the domain asks for: its own GUID table lacks \
+               the SEV-ES reset vector or the SEV-SNP metadata, or its descriptor offers no SEV at all.",
+        why: "QEMU takes the place of the further vCPUs' first instruction (SEV-ES) and the list of measured pages \
+              (SEV-SNP) from the image and fails without them. A firmware that was built without SEV hangs in its \
+              first instructions.",
+        example: "<loader readonly='yes' type='pflash'>/usr/share/OVMF/without-sev.fd</loader>",
+        fix: "Name an image that can; the finding lists those of this host. There is no automatic fix, because \
+              another image has another launch measurement.",
+        since: "0.1",
+        source: "OVMF, OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm; QEMU, docs/interop/firmware.json.",
+    },
+};
+
+pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
+    let (Some(technology), Some(firmware), Some(loader)) =
+        (subject.technology(), subject.firmware(), subject.element(&["os", "loader"]))
+    else {
+        return Vec::new();
+    };
+    if subject.loader_path().is_none() {
+        return Vec::new();
+    }
+    let Some(lack) = lack(technology, &firmware) else { return Vec::new() };
+    let message = format!("this firmware cannot boot {technology} guests: {lack}");
+    vec![RULE.finding(loader.text_span(), message).help(suggestion(subject))]
+}
+
+/// What the image lacks. Its own tables are believed before its descriptor: distributions leave features out.
+fn lack(technology: Technology, firmware: &Firmware<'_>) -> Option<String> {
+    match technology {
+        Technology::Sev => {
+            let descriptor = firmware.descriptor.filter(|descriptor| is_uefi(descriptor))?;
+            let lacks = !descriptor.has(technology.feature());
+            return lacks.then(|| format!("its descriptor does not offer {}", technology.feature()));
+        }
+        Technology::SevEs | Technology::SevSnp => {}
+    }
+    let tables = match &firmware.known()?.tables {
+        Ok(tables) => tables,
+        Err(why) => return Some(format!("its GUID table cannot be read ({why})")),
+    };
+    let (found, what) = match technology {
+        Technology::SevSnp => (tables.snp_metadata, "SEV-SNP metadata"),
+        Technology::Sev | Technology::SevEs => (tables.sev_es_reset.is_some(), "SEV-ES reset vector"),
+    };
+    (!found).then(|| format!("its GUID table has no {what}"))
+}

@@ -1,0 +1,31 @@
+//! The rules, one file each. To add one: its file, a line here, a line in `table.rs`, a fixture; the tests of the table
+//! say what is still missing.
+
+pub(crate) mod rng_without_backend;
+
+pub(crate) mod bios_firmware;
+pub(crate) mod firmware_in_rom;
+pub(crate) mod firmware_without_sev;
+pub(crate) mod i440fx_machine;
+pub(crate) mod kernel_hashes_without_kernel;
+pub(crate) mod kernel_hashes_without_table;
+pub(crate) mod missing_firmware;
+pub(crate) mod no_suitable_firmware;
+pub(crate) mod snp_firmware_in_flash;
+pub(crate) mod writable_firmware;
+
+pub(crate) mod unpinned_memory;
+
+pub(crate) mod debuggable_guest;
+pub(crate) mod missing_policy;
+pub(crate) mod not_confidential;
+pub(crate) mod reserved_policy_bits;
+pub(crate) mod shared_keys;
+pub(crate) mod unavailable_technology;
+pub(crate) mod unsupported_launch_security;
+pub(crate) mod wrong_c_bit;
+
+pub(crate) mod ill_formed_document;
+pub(crate) mod malformed_content;
+pub(crate) mod unknown_allowance;
+pub(crate) mod unmodelled_content;

@@ -1,0 +1,76 @@
+//! What rules judge: one document with all that is known about it.
+
+use domain::{Document, Domain, Element, Problem, Span, model::launch_security::LaunchSecurity};
+use host::Facts;
+
+/// A domain before its judges.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub document: &'a Document,
+    pub domain: &'a Domain,
+    /// What reading the domain found.
+    pub problems: &'a [Problem],
+    pub facts: &'a Facts,
+}
+
+/// What kind of confidential guest a domain asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Technology {
+    Sev,
+    SevEs,
+    SevSnp,
+}
+
+impl Technology {
+    /// The word by which firmware descriptors offer it.
+    pub(crate) fn feature(self) -> &'static str {
+        match self {
+            Self::Sev => "amd-sev",
+            Self::SevEs => "amd-sev-es",
+            Self::SevSnp => "amd-sev-snp",
+        }
+    }
+}
+
+impl std::fmt::Display for Technology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sev => "SEV",
+            Self::SevEs => "SEV-ES",
+            Self::SevSnp => "SEV-SNP",
+        })
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// What kind of confidential guest this is to be, if any that sevirt knows.
+    pub(crate) fn technology(&self) -> Option<Technology> {
+        match self.domain.launch_security.as_ref()? {
+            LaunchSecurity::Sev(sev) if sev.is_es() => Some(Technology::SevEs),
+            LaunchSecurity::Sev(_) => Some(Technology::Sev),
+            LaunchSecurity::SevSnp(_) => Some(Technology::SevSnp),
+            LaunchSecurity::Other { .. } => None,
+        }
+    }
+
+    /// The element at the end of a path of names below the root, the first one of each name.
+    pub(crate) fn element(&self, path: &[&str]) -> Option<Element<'a>> {
+        path.iter().try_fold(self.document.root(), |element, name| element.child(name))
+    }
+
+    /// What a finding about a missing element points at: the start tag of the nearest element that is there.
+    pub(crate) fn nearest(&self, path: &[&str]) -> Span {
+        let mut element = self.document.root();
+        for name in path {
+            let Some(child) = element.child(name) else { break };
+            element = child;
+        }
+        element.start_tag_span()
+    }
+
+    /// Whether reading the domain has already complained about something inside `element`.
+    pub(crate) fn is_malformed(&self, element: Element<'_>) -> bool {
+        let malformed = |problem: &&Problem| problem.kind == domain::ProblemKind::Malformed;
+        self.problems.iter().filter(malformed).any(|problem| element.span().encloses(problem.span))
+    }
+}

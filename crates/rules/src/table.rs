@@ -1,0 +1,58 @@
+//! The table of rules, sorted by code. A rule that is not here does not exist.
+
+use crate::finding::Finding;
+use crate::rule::Rule;
+use crate::rules::{
+    bios_firmware, debuggable_guest, firmware_in_rom, firmware_without_sev, i440fx_machine,
+    ill_formed_document, kernel_hashes_without_kernel, kernel_hashes_without_table, malformed_content,
+    missing_firmware, missing_policy, no_suitable_firmware, not_confidential, reserved_policy_bits,
+    rng_without_backend, shared_keys, snp_firmware_in_flash, unavailable_technology, unknown_allowance,
+    unmodelled_content, unpinned_memory, unsupported_launch_security, writable_firmware, wrong_c_bit,
+};
+use crate::subject::Subject;
+
+/// A rule and how it is checked.
+#[derive(Debug)]
+pub struct Entry {
+    pub rule: &'static Rule,
+    pub(crate) check: fn(&Subject<'_>) -> Vec<Finding>,
+}
+
+/// Every rule.
+pub static TABLE: &[Entry] = &[
+    Entry { rule: &rng_without_backend::RULE, check: rng_without_backend::check },
+    Entry { rule: &i440fx_machine::RULE, check: i440fx_machine::check },
+    Entry { rule: &bios_firmware::RULE, check: bios_firmware::check },
+    Entry { rule: &missing_firmware::RULE, check: missing_firmware::check },
+    Entry { rule: &firmware_in_rom::RULE, check: firmware_in_rom::check },
+    Entry { rule: &writable_firmware::RULE, check: writable_firmware::check },
+    Entry { rule: &snp_firmware_in_flash::RULE, check: snp_firmware_in_flash::check },
+    Entry { rule: &firmware_without_sev::RULE, check: firmware_without_sev::check },
+    Entry { rule: &no_suitable_firmware::RULE, check: no_suitable_firmware::check },
+    Entry { rule: &kernel_hashes_without_table::RULE, check: kernel_hashes_without_table::check },
+    Entry { rule: &kernel_hashes_without_kernel::RULE, check: kernel_hashes_without_kernel::check },
+    Entry { rule: &unpinned_memory::RULE, check: unpinned_memory::check },
+    Entry { rule: &not_confidential::RULE, check: not_confidential::check },
+    Entry { rule: &unsupported_launch_security::RULE, check: unsupported_launch_security::check },
+    Entry { rule: &unavailable_technology::RULE, check: unavailable_technology::check },
+    Entry { rule: &wrong_c_bit::RULE, check: wrong_c_bit::check },
+    Entry { rule: &missing_policy::RULE, check: missing_policy::check },
+    Entry { rule: &reserved_policy_bits::RULE, check: reserved_policy_bits::check },
+    Entry { rule: &debuggable_guest::RULE, check: debuggable_guest::check },
+    Entry { rule: &shared_keys::RULE, check: shared_keys::check },
+    Entry { rule: &ill_formed_document::RULE, check: ill_formed_document::check },
+    Entry { rule: &malformed_content::RULE, check: malformed_content::check },
+    Entry { rule: &unmodelled_content::RULE, check: unmodelled_content::check },
+    Entry { rule: &unknown_allowance::RULE, check: unknown_allowance::check },
+];
+
+/// The rule of that code (in any case) or name.
+pub fn rule(word: &str) -> Option<&'static Rule> {
+    TABLE
+        .iter()
+        .map(|entry| entry.rule)
+        .find(|rule| rule.code.eq_ignore_ascii_case(word) || rule.name == word)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The table polices itself: what a new rule still lacks fails here by name.
+//!
+//! `test_data/CODE.xml` is a domain that breaks the rule, judged on the host of `test_data/CODE.json` where there is
+//! one and of `test_data/host.json` otherwise; `test_data/CODE.txt` is what must be said and what the fix does.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use domain::Document;
+use host::Facts;
+
+use crate::{Allowed, Finding, Safety, ill_formed, lint};
+
+use super::{TABLE, rule};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+#[expect(clippy::disallowed_methods, reason = "fixtures are files")]
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn facts(code: &str) -> Facts {
+    let own = folder("test_data").join(format!("{code}.json"));
+    let path = if own.exists() { own } else { folder("test_data").join("host.json") };
+    serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn fixture(code: &str) -> String {
+    read(&folder("test_data").join(format!("{code}.xml")))
+}
+
+fn of_rule<'f>(findings: &'f [Finding], code: &str) -> Vec<&'f Finding> {
+    findings.iter().filter(|finding| finding.code == code).collect()
+}
+
+#[test]
+fn the_table_is_sorted_and_unambiguous() {
+    let codes: Vec<_> = TABLE.iter().map(|entry| entry.rule.code).collect();
+    assert!(codes.is_sorted(), "{codes:?}");
+    let words: BTreeSet<_> = TABLE.iter().flat_map(|entry| [entry.rule.code, entry.rule.name]).collect();
+    assert_eq!(words.len(), 2 * TABLE.len(), "a code or a name stands twice");
+    for entry in TABLE {
+        assert_eq!(rule(entry.rule.code), Some(entry.rule));
+        assert_eq!(rule(&entry.rule.code.to_lowercase()), Some(entry.rule));
+        assert_eq!(rule(entry.rule.name), Some(entry.rule));
+    }
+}
+
+#[test]
+fn every_file_is_a_rule_of_its_name() {
+    let mut files: BTreeSet<String> = std::fs::read_dir(folder("src/rules"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().path().file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    files.remove("mod");
+    let names = TABLE.iter().map(|entry| entry.rule.name.replace('-', "_")).collect();
+    assert_eq!(files, names);
+}
+
+#[test]
+fn every_page_is_complete() {
+    for entry in TABLE {
+        let page = &entry.rule.page;
+        for (section, text) in
+            [("what", page.what), ("why", page.why), ("fix", page.fix), ("source", page.source)]
+        {
+            assert!(text.ends_with('.'), "{}: {section} is not made of sentences", entry.rule.code);
+        }
+        assert!(!page.example.is_empty() && !page.since.is_empty(), "{}", entry.rule.code);
+    }
+}
+
+#[test]
+fn every_rule_has_a_fixture_that_breaks_it() {
+    for entry in TABLE {
+        let code = entry.rule.code;
+        let text = fixture(code);
+        let mut said = String::new();
+        match Document::parse(&text) {
+            Err(error) => {
+                let finding = ill_formed(&error);
+                assert_eq!(finding.code, code);
+                said.push_str(&format!("{}: {} {}\n", error.position, finding.severity, finding.message));
+            }
+            Ok(document) => {
+                let findings = lint(&document, &facts(code), &Allowed::default()).findings;
+                assert!(
+                    !of_rule(&findings, code).is_empty(),
+                    "{code} is not found in its fixture: {findings:#?}"
+                );
+                for finding in of_rule(&findings, code) {
+                    said.push_str(&told(finding, &document));
+                }
+                let others: BTreeSet<_> =
+                    findings.iter().map(|finding| finding.code).filter(|it| *it != code).collect();
+                said.push_str(&format!("others: {others:?}\n"));
+            }
+        }
+        expect_test::expect_file![folder("test_data").join(format!("{code}.txt"))].assert_eq(&said);
+    }
+}
+
+fn told(finding: &Finding, document: &Document) -> String {
+    let text = document.text();
+    let place = document.position(finding.span.start);
+    let mut out =
+        format!("{place}: {} {}\n  at {:?}\n", finding.severity, finding.message, finding.span.of(text));
+    for label in &finding.labels {
+        out.push_str(&format!("  {:?}: {}\n", label.span.of(text), label.text));
+    }
+    if let Some(help) = &finding.help {
+        out.push_str(&format!("  help: {help}\n"));
+    }
+    if let Some(fix) = &finding.fix {
+        out.push_str(&format!("  {:?} fix: {}\n", fix.safety, fix.title));
+        let fixed = document.apply(&fix.edits).unwrap();
+        let old: BTreeSet<_> = text.lines().collect();
+        let new: BTreeSet<_> = fixed.text().lines().collect();
+        text.lines()
+            .filter(|line| !new.contains(line))
+            .for_each(|line| out.push_str(&format!("    -{line}\n")));
+        let added = fixed.text().lines().filter(|line| !old.contains(line));
+        added.for_each(|line| out.push_str(&format!("    +{line}\n")));
+    }
+    out
+}
+
+#[test]
+fn a_fix_silences_its_finding_and_raises_no_other() {
+    for entry in TABLE {
+        let code = entry.rule.code;
+        let Ok(document) = Document::parse(&fixture(code)) else { continue };
+        let (facts, allowed) = (facts(code), Allowed::default());
+        let before = lint(&document, &facts, &allowed).findings;
+        for finding in of_rule(&before, code) {
+            let Some(fix) = &finding.fix else { continue };
+            let fixed = document.apply(&fix.edits).unwrap_or_else(|error| panic!("{code}: {error}"));
+            let after = lint(&fixed, &facts, &allowed).findings;
+            assert_eq!(
+                of_rule(&after, code).len(),
+                of_rule(&before, code).len() - 1,
+                "{code} is not silenced"
+            );
+            for finding in &after {
+                let known = before.iter().any(|old| old.code == finding.code);
+                assert!(known, "{code} raises {}: {}", finding.code, finding.message);
+            }
+        }
+    }
+}
+
+#[test]
+fn fixing_twice_changes_nothing_more() {
+    for entry in TABLE {
+        let code = entry.rule.code;
+        let Ok(document) = Document::parse(&fixture(code)) else { continue };
+        let (facts, allowed) = (facts(code), Allowed::default());
+        for safety in [Safety::Safe, Safety::Unsafe] {
+            let once = crate::fix(&document, &facts, &allowed, safety);
+            let twice = crate::fix(&once.document, &facts, &allowed, safety);
+            assert_eq!(once.document.text(), twice.document.text(), "{code}");
+            assert_eq!(twice.applied, [], "{code}");
+        }
+    }
+}
+
+#[test]
+fn an_allowed_rule_is_silent_and_reported_as_allowed() {
+    for entry in TABLE.iter().filter(|entry| entry.rule.allowable) {
+        let code = entry.rule.code;
+        let document = Document::parse(&fixture(code)).unwrap();
+        let report = lint(&document, &facts(code), &Allowed::named([entry.rule.name]).unwrap());
+        assert!(of_rule(&report.findings, code).is_empty());
+        assert!(!of_rule(&report.allowed, code).is_empty());
+    }
+}

@@ -5,6 +5,7 @@
 //! machine is thrown away after one job.
 
 mod channels;
+mod disks;
 mod running;
 mod simulated_host;
 
@@ -99,6 +100,7 @@ fn perform(
     let text = fs::read_to_string(JOB_FILE).map_err(AgentError::ReadJob)?;
     let job: Job = serde_json::from_str(&text)?;
     let simulation = simulated_host::prepare(job.simulation.as_ref())?;
+    disks::link().map_err(|source| AgentError::Host { what: "disks".to_owned(), source })?;
     write_files(&job)?;
     if job.simulation.is_some() {
         status.stage("secure processor");

@@ -10,6 +10,7 @@ use crate::tools::Tools;
 
 /// A qcow2 image inside the disk may grow by this much while the guest runs.
 const ROOM_TO_GROW: u64 = 64 << 30;
+const SERIAL: &str = "sevirt-lab-";
 const QCOW2_MAGIC: &[u8] = b"QFI\xfb";
 
 /// An image and the layer over it.
@@ -88,7 +89,12 @@ impl Disk {
     /// The serial number by which disk `index` is found inside, whatever order the kernel finds them in.
     #[must_use]
     pub fn serial(index: usize) -> String {
-        format!("sevirt-lab-{index}")
+        format!("{SERIAL}{index}")
+    }
+
+    /// The disk with that serial number.
+    pub(crate) fn index(serial: &str) -> Option<usize> {
+        serial.strip_prefix(SERIAL)?.parse().ok()
     }
 
     #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod memory;
 pub mod modules;
 pub mod outer;
 pub mod outer_init;
+pub mod resolve;
 pub mod state;
 pub mod tools;
 

@@ -49,8 +49,8 @@ pub enum ListenError {
     Listen(#[source] io::Error),
     #[error("pass on what the job prints")]
     Output(#[source] io::Error),
-    #[error("the lab failed: {reason}")]
-    Lab { reason: String },
+    #[error("the lab's outer machine failed: {reason}; its console says:\n{console}")]
+    Failed { reason: String, console: String },
     #[error("the lab's outer machine ended too soon ({how}); its console says:\n{console}")]
     Died { how: String, console: String },
 }
@@ -302,7 +302,9 @@ impl Listener<'_> {
                 stages.iter().try_for_each(|stage| self.stage(stage))
             }
             Message::Stage(stage) => self.stage(&stage),
-            Message::Failed { reason } => Err(ListenError::Lab { reason }),
+            Message::Failed { reason } => {
+                Err(ListenError::Failed { reason, console: machine.console_tail() })
+            }
             Message::Exit { code, written } => {
                 self.heard.exit = Some((code, written));
                 self.deadline = Some(Instant::now() + GRACE);

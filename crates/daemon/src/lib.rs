@@ -1,5 +1,7 @@
 //! What runs guests: the probe that asks a QEMU binary what it can do, and the supervisor of one virtual machine.
 
+pub mod expected;
+pub mod owner;
 pub mod probe;
 mod process;
 pub mod vm;

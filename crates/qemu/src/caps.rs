@@ -99,7 +99,7 @@ impl Caps {
         for (name, ticket) in &queries.signatures {
             match required(ticket, replies) {
                 Ok(expansion) => {
-                    signatures.extend(signature(&expansion).map(|found| ((*name).to_owned(), found)))
+                    signatures.extend(signature(&expansion).map(|found| ((*name).to_owned(), found)));
                 }
                 // A release that does not have the model, or a host without KVM.
                 Err(CapsError::Command(CommandError::Refused { .. })) => {}

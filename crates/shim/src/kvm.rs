@@ -1,8 +1,8 @@
 //! KVM as the program sees it. Only virtual machines that asked for SEV are touched; all else goes to the kernel unchanged.
 
 mod guest;
-mod launch;
 mod lapic;
+mod launch;
 mod memslots;
 mod msr;
 mod run;
@@ -32,8 +32,7 @@ struct Registry {
     vcpus: BTreeMap<c_int, Arc<Vcpu>>,
 }
 
-static REGISTRY: RwLock<Registry> =
-    RwLock::new(Registry { vms: BTreeMap::new(), vcpus: BTreeMap::new() });
+static REGISTRY: RwLock<Registry> = RwLock::new(Registry { vms: BTreeMap::new(), vcpus: BTreeMap::new() });
 
 /// Whether there is any virtual machine, so that programs without one pay nothing for `close`.
 static ANY_VM: AtomicBool = AtomicBool::new(false);

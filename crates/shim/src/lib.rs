@@ -7,7 +7,10 @@
 //! Processes and virtual machines that ask for none of this are left as they are. Nothing here panics across the C
 //! interface, and the handler of SIGILL neither allocates nor locks.
 
-#![expect(unsafe_code, reason = "it speaks the C library's and the kernel's interfaces, and rewrites instructions")]
+#![expect(
+    unsafe_code,
+    reason = "it speaks the C library's and the kernel's interfaces, and rewrites instructions"
+)]
 
 mod abi;
 mod cpuid;

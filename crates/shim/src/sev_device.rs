@@ -64,8 +64,7 @@ pub(crate) fn open(flags: c_int) -> Outcome {
 fn check_node(flags: c_int) -> Result<(), Errno> {
     let access = (flags & libc::O_ACCMODE) | libc::O_CLOEXEC;
     // SAFETY: the path is a C string.
-    let opened =
-        from_c(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, PATH.as_ptr(), access, 0) });
+    let opened = from_c(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, PATH.as_ptr(), access, 0) });
     match opened {
         Ok(fd) => {
             // SAFETY: the descriptor was opened here, for this purpose alone.
@@ -74,7 +73,9 @@ fn check_node(flags: c_int) -> Result<(), Errno> {
         }
         // The kernel looks for the driver only after it has granted access.
         Err(Errno(libc::ENXIO | libc::ENODEV)) => Ok(()),
-        Err(Errno::ENOENT) if std::env::var_os(NODE_VARIABLE).is_none_or(|value| value != "required") => Ok(()),
+        Err(Errno::ENOENT) if std::env::var_os(NODE_VARIABLE).is_none_or(|value| value != "required") => {
+            Ok(())
+        }
         Err(errno) => Err(errno),
     }
 }
@@ -111,8 +112,7 @@ pub(crate) fn ioctl(fd: c_int, request: u32, argument: *mut c_void) -> Option<Ou
 fn issue(fd: c_int, device: Device, argument: u64) -> Outcome {
     let mut command: SevIssueCmd = user::read(argument)?;
     // SAFETY: the descriptor belongs to the program, which keeps it open through its call; it is not closed here.
-    let mut connection =
-        ManuallyDrop::new(Connection::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+    let mut connection = ManuallyDrop::new(Connection::from(unsafe { OwnedFd::from_raw_fd(fd) }));
     let result = {
         // One exchange at a time: two threads may use the device.
         let _exchange = locked(&DEVICES);
@@ -120,7 +120,9 @@ fn issue(fd: c_int, device: Device, argument: u64) -> Outcome {
     };
     let number = command.command;
     match &result {
-        Err(failure @ (Failure::Connection(_) | Failure::Reply)) => say!("platform command {number}: {failure}"),
+        Err(failure @ (Failure::Connection(_) | Failure::Reply)) => {
+            say!("platform command {number}: {failure}")
+        }
         Err(failure) => trace!("platform command {number}: {failure}"),
         Ok(()) => trace!("platform command {number}"),
     }

@@ -61,7 +61,9 @@ fn transfer(call: libc::c_long, local: *mut u8, address: u64, length: usize) -> 
         let theirs = libc::iovec { iov_base: remote, iov_len: length - done };
         // SAFETY: the callers own `length` bytes at `local`, writable when `call` reads the other side; what `theirs` names
         // is checked by the kernel, and is the memory that the program asked to be read or written.
-        let moved = unsafe { libc::syscall(call, libc::getpid(), &raw const ours, 1_usize, &raw const theirs, 1_usize, 0_usize) };
+        let moved = unsafe {
+            libc::syscall(call, libc::getpid(), &raw const ours, 1_usize, &raw const theirs, 1_usize, 0_usize)
+        };
         match usize::try_from(moved) {
             Ok(0) => return Err(Errno::EFAULT),
             Ok(moved) => done += moved,

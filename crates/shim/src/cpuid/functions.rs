@@ -35,7 +35,8 @@ impl<'a> Functions<'a> {
 
     /// Where the last function begins that begins at or before `address`.
     pub(super) fn before(&self, address: usize) -> Option<usize> {
-        let after = self.entries.partition_point(|entry| self.start(entry).is_some_and(|start| start <= address));
+        let after =
+            self.entries.partition_point(|entry| self.start(entry).is_some_and(|start| start <= address));
         self.start(self.entries.get(after.checked_sub(1)?)?)
     }
 

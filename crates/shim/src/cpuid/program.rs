@@ -44,8 +44,9 @@ unsafe extern "C" fn first_object(info: *mut libc::dl_phdr_info, _size: usize, p
         // SAFETY: the program header says that this is mapped; the main program is never unmapped.
         Some((start, unsafe { slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(start), length) }))
     };
-    let executable =
-        segment(&|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0 && header.p_filesz > 0);
+    let executable = segment(&|header| {
+        header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0 && header.p_filesz > 0
+    });
     if let Some((start, code)) = executable {
         let table = segment(&|header| header.p_type == libc::PT_GNU_EH_FRAME);
         let functions = table.and_then(|(address, section)| Functions::parse(section, address));

@@ -13,7 +13,11 @@ const LONGEST_LEAD: usize = 64 * 1024;
 ///
 /// `function_before` says where the last function begins that begins at or before an address. Only the functions that hold
 /// the two bytes at all are decoded, which keeps the whole search to about a scan of the code.
-pub(super) fn find(code: &[u8], start: usize, function_before: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+pub(super) fn find(
+    code: &[u8],
+    start: usize,
+    function_before: impl Fn(usize) -> Option<usize>,
+) -> Vec<usize> {
     candidates(code)
         .filter(|&offset| {
             let address = start + offset;
@@ -47,7 +51,9 @@ fn is_instruction(code: &[u8], start: usize, from: usize, offset: usize) -> bool
     while decoder.can_decode() && decoder.position() < offset - from {
         let _ = decoder.decode();
     }
-    decoder.position() == offset - from && decoder.can_decode() && decoder.decode().mnemonic() == Mnemonic::Cpuid
+    decoder.position() == offset - from
+        && decoder.can_decode()
+        && decoder.decode().mnemonic() == Mnemonic::Cpuid
 }
 
 #[cfg(test)]

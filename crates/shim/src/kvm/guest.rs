@@ -54,7 +54,9 @@ pub(super) fn operate(vm: &Arc<Vm>, argument: *mut c_void) -> Outcome {
         carry_out(vm, &mut state, &request)
     };
     match &result {
-        Err(failure @ (Failure::Connection(_) | Failure::Reply)) => say!("guest command {}: {failure}", request.id),
+        Err(failure @ (Failure::Connection(_) | Failure::Reply)) => {
+            say!("guest command {}: {failure}", request.id)
+        }
         Err(failure) => trace!("guest command {}: {failure}", request.id),
         Ok(()) => trace!("guest command {}", request.id),
     }
@@ -66,9 +68,7 @@ pub(super) fn operate(vm: &Arc<Vm>, argument: *mut c_void) -> Outcome {
 fn carry_out(vm: &Vm, state: &mut State, request: &SevCmd) -> Result<(), Failure> {
     let data = request.data;
     match request.id {
-        command::INIT => {
-            initialize(vm, state, GuestKind::Sev, 0, Profile::Legacy, vm.kind == Kind::Default)
-        }
+        command::INIT => initialize(vm, state, GuestKind::Sev, 0, Profile::Legacy, vm.kind == Kind::Default),
         command::ES_INIT => {
             initialize(vm, state, GuestKind::SevEs, 0, Profile::Legacy, vm.kind == Kind::Default)
         }

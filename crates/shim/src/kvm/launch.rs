@@ -9,7 +9,7 @@ use super::vm::State;
 use crate::abi::{AttestationReport, Buffer, GuestStatusData, LaunchSecret, LaunchStart};
 use crate::errno::Errno;
 use crate::failure::Failure;
-use crate::{user, kvm::vmsa};
+use crate::{kvm::vmsa, user};
 
 /// `SEV_FW_BLOB_MAX_SIZE`: KVM takes no longer certificates, sessions and secrets.
 const LONGEST_BLOB: u32 = 16 * 1024;
@@ -123,8 +123,11 @@ pub(super) fn guest_status(state: &mut State, data: u64) -> Result<(), Failure> 
     let guest = guest(state)?;
     let command = Command::GuestStatus { guest: guest.handle };
     let Reply::GuestStatus(status) = guest.call(&command)? else { return Err(Failure::Reply) };
-    let status =
-        GuestStatusData { handle: status.handle.0, policy: status.policy, state: u32::from(status.state as u8) };
+    let status = GuestStatusData {
+        handle: status.handle.0,
+        policy: status.policy,
+        state: u32::from(status.state as u8),
+    };
     Ok(user::write(data, &status)?)
 }
 

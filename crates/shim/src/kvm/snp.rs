@@ -42,7 +42,10 @@ pub(super) fn check_extension(fd: c_int, extension: usize) -> Outcome {
     let private_memory = ANY_MACHINE.load(Ordering::Relaxed);
     Ok(match number {
         KVM_CAP_VM_TYPES => {
-            real | 1 << KVM_X86_DEFAULT_VM | 1 << KVM_X86_SEV_VM | 1 << KVM_X86_SEV_ES_VM | 1 << KVM_X86_SNP_VM
+            real | 1 << KVM_X86_DEFAULT_VM
+                | 1 << KVM_X86_SEV_VM
+                | 1 << KVM_X86_SEV_ES_VM
+                | 1 << KVM_X86_SNP_VM
         }
         KVM_CAP_USER_MEMORY2 | KVM_CAP_GUEST_MEMFD if private_memory => 1,
         KVM_CAP_MEMORY_ATTRIBUTES if private_memory => PRIVATE_ATTRIBUTE,
@@ -79,7 +82,8 @@ pub(super) fn create_guest_memfd(vm: &Vm, argument: *mut c_void) -> Outcome {
         return Err(Errno::EINVAL);
     }
     // SAFETY: the name is a C string; the new descriptor is handed to the program.
-    let fd = from_c(unsafe { libc::memfd_create(c"sevsim guest memory".as_ptr(), libc::MFD_CLOEXEC) }.into())?;
+    let fd =
+        from_c(unsafe { libc::memfd_create(c"sevsim guest memory".as_ptr(), libc::MFD_CLOEXEC) }.into())?;
     // SAFETY: the descriptor was made above. Setting its size takes no memory.
     if let Err(error) = from_c(unsafe { libc::ftruncate(fd, size) }.into()) {
         // SAFETY: nobody else knows the descriptor.
@@ -113,7 +117,10 @@ pub(super) fn update(state: &mut State, data: u64) -> Result<(), Failure> {
         Some(page_type) => page_type,
     };
     let aligned = update.length.is_multiple_of(PAGE_SIZE) && update.length > 0;
-    if update.flags != 0 || !aligned || page_type != PageType::Zero && !update.address.is_multiple_of(PAGE_SIZE) {
+    if update.flags != 0
+        || !aligned
+        || page_type != PageType::Zero && !update.address.is_multiple_of(PAGE_SIZE)
+    {
         return Err(Errno::EINVAL.into());
     }
     let guest = guest(state)?;

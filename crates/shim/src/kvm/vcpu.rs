@@ -38,8 +38,10 @@ impl Vcpu {
         let count = usize::try_from(header.count).map_err(|_| Errno::EINVAL)?;
         let length = size_of::<CpuidHeader>() + count.saturating_mul(size_of::<CpuidEntry>());
         let mut table = user::read_bytes(user::address(argument), length)?;
-        let (entries, _) =
-            table.get_mut(size_of::<CpuidHeader>()..).unwrap_or_default().as_chunks_mut::<{ size_of::<CpuidEntry>() }>();
+        let (entries, _) = table
+            .get_mut(size_of::<CpuidHeader>()..)
+            .unwrap_or_default()
+            .as_chunks_mut::<{ size_of::<CpuidEntry>() }>();
         for entry in entries {
             let (words, _) = entry.as_chunks_mut::<4>();
             if let [function, _, _, eax, ..] = words

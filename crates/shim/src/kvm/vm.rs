@@ -179,7 +179,8 @@ impl Vm {
         let log: DirtyLog = user::read(user::address(argument))?;
         if let Some((slot, length)) = state.slots.alias_log(log.slot).filter(|_| state.runs()) {
             let mut alias = vec![0_u8; length];
-            let mut request = DirtyLog { slot, pad: 0, bitmap: alias.as_mut_ptr().expose_provenance() as u64 };
+            let mut request =
+                DirtyLog { slot, pad: 0, bitmap: alias.as_mut_ptr().expose_provenance() as u64 };
             errno::ioctl_with(self.fd, KVM_GET_DIRTY_LOG, &mut request)?;
             let mut bitmap = user::read_bytes(log.bitmap, length)?;
             bitmap.iter_mut().zip(&alias).for_each(|(to, from)| *to |= from);

@@ -37,17 +37,32 @@ use boot_order::BootOrder;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     emulator: PathBuf,
-    /// The options of the machine as a whole, before the devices.
-    head: Vec<Argument>,
-    devices: Vec<Device>,
-    /// What follows the devices.
-    tail: Vec<Argument>,
+    parts: Vec<Part>,
     environment: Vec<(&'static str, String)>,
     files: Vec<PlannedFile>,
     firmware: Firmware,
     launch: Option<LaunchInputs>,
     unmodelled: Vec<String>,
     notes: Vec<String>,
+}
+
+/// A part of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Option(Argument),
+    Device(Device),
+}
+
+impl From<Argument> for Part {
+    fn from(argument: Argument) -> Self {
+        Self::Option(argument)
+    }
+}
+
+impl From<Device> for Part {
+    fn from(device: Device) -> Self {
+        Self::Device(device)
+    }
 }
 
 /// A file that must exist before QEMU starts, readable by it alone.
@@ -127,20 +142,23 @@ impl Plan {
         let emulator = emulator.ok_or(PlanError::NoEmulator)?;
         let firmware = firmware::plan(domain, caps, here)?;
         let (cpu, cpu_model) = cpu::cpu(domain, caps, here)?;
-        let (devices, watchdog_action) = devices(domain, here)?;
         let security = LaunchObject::plan(domain, caps, here)?;
-        let launch = security.as_ref().map(|security| security.inputs(domain, &firmware, cpu_model));
+        let launch = security.as_ref().map(|security| security.inputs(domain, caps, &firmware, cpu_model));
         let (object, files) = match security {
             Some(security) => (Some(security.object), security.files),
             None => (None, Vec::new()),
         };
+        let mut parts = Vec::new();
+        machine_parts(domain, here, &firmware, cpu, &mut parts)?;
+        set_up_parts(domain, here, &mut parts)?;
+        parts.extend(devices(domain, here)?.into_iter().map(Part::from));
+        parts.extend(object.map(Part::from));
+        end_parts(domain, &mut parts)?;
         let mut notes = Vec::new();
         unmodelled::notes(domain, here, &firmware, &mut notes);
         Ok(Self {
             emulator,
-            head: head(domain, here, &firmware, cpu)?,
-            devices,
-            tail: watchdog_action.into_iter().chain(tail(domain, object)).collect(),
+            parts,
             environment: environment(domain, here),
             files,
             firmware,
@@ -154,14 +172,11 @@ impl Plan {
     #[must_use]
     pub fn argv(&self) -> Vec<OsString> {
         let mut argv = vec![self.emulator.clone().into_os_string()];
-        for argument in &self.head {
-            argument.render(&mut argv);
-        }
-        for device in &self.devices {
-            device.render(&mut argv);
-        }
-        for argument in &self.tail {
-            argument.render(&mut argv);
+        for part in &self.parts {
+            match part {
+                Part::Option(argument) => argument.render(&mut argv),
+                Part::Device(device) => device.render(&mut argv),
+            }
         }
         argv
     }
@@ -173,9 +188,11 @@ impl Plan {
     }
 
     /// The devices in the order in which QEMU makes them.
-    #[must_use]
-    pub fn devices(&self) -> &[Device] {
-        &self.devices
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Device(device) => Some(device),
+            Part::Option(_) => None,
+        })
     }
 
     /// Files that must exist before QEMU starts, readable by it alone: what the guest's owner sent for the launch.
@@ -216,48 +233,59 @@ fn check_architecture(domain: &Domain) -> Result<(), PlanError> {
     }
 }
 
-/// Everything up to the devices.
-fn head(
+/// The guest's name, and the machine: firmware, processors, memory.
+fn machine_parts(
     domain: &Domain,
     here: &Surroundings,
     firmware: &Firmware,
     cpu: Argument,
-) -> Result<Vec<Argument>, PlanError> {
-    let name = KeyValues::default().with("guest", &domain.name).switch("debug-threads", true);
-    let mut head = vec![Argument::pairs("-name", name), Argument::Flag("-S")];
-    head.extend(here.master_key.as_ref().map(|file| {
+    parts: &mut Vec<Part>,
+) -> Result<(), PlanError> {
+    let mut add = |argument: Argument| parts.push(argument.into());
+    add(Argument::pairs(
+        "-name",
+        KeyValues::default().with("guest", &domain.name).switch("debug-threads", true),
+    ));
+    add(Argument::Flag("-S"));
+    if let Some(file) = &here.master_key {
         let secret = Properties::object("secret", "masterKey0").with("format", "raw");
-        Argument::object(secret.with("file", file.display().to_string()))
-    }));
-    head.extend(firmware.nodes());
-    head.push(machine::machine(domain, firmware)?);
-    head.push(machine::accelerator(domain));
-    head.push(cpu);
-    head.extend(firmware.options());
-    head.extend(machine::memory(domain, here)?);
-    head.push(machine::processors(domain)?);
-    head.extend(domain.uuid.map(|uuid| Argument::Text("-uuid", uuid.to_string())));
-    if domain.devices.graphics.is_empty() {
-        head.push(Argument::Text("-display", "none".to_owned()));
+        add(Argument::object(secret.with("file", file.display().to_string())));
     }
-    head.extend([Argument::Flag("-no-user-config"), Argument::Flag("-nodefaults")]);
-    let monitor = KeyValues::bare("socket")
-        .with("id", "charmonitor")
-        .with("fd", here.fds.monitor.to_string())
-        .switch("server", true)
-        .switch("wait", false);
-    let mon =
-        KeyValues::default().with("chardev", "charmonitor").with("id", "monitor").with("mode", "control");
-    head.extend([Argument::pairs("-chardev", monitor), Argument::pairs("-mon", mon)]);
-    head.extend(machine::clock(domain, here.clock)?);
-    head.push(Argument::Flag("-no-shutdown"));
-    head.extend(machine::power_management(domain));
-    head.extend(machine::boot(domain));
-    head.extend(controller::globals(domain));
-    Ok(head)
+    firmware.nodes().into_iter().for_each(&mut add);
+    add(machine::machine(domain, firmware)?);
+    add(machine::accelerator(domain));
+    add(cpu);
+    firmware.options().into_iter().for_each(&mut add);
+    machine::memory(domain, here)?.into_iter().for_each(&mut add);
+    add(machine::processors(domain)?);
+    if let Some(uuid) = domain.uuid {
+        add(Argument::Text("-uuid", uuid.to_string()));
+    }
+    parts.extend(small::generation_id(domain, here)?.map(Part::from));
+    Ok(())
 }
 
-fn devices(domain: &Domain, here: &Surroundings) -> Result<(Vec<Device>, Option<Argument>), PlanError> {
+/// What QEMU does with itself: no configuration but this, the monitor, the clock, how to boot.
+fn set_up_parts(domain: &Domain, here: &Surroundings, parts: &mut Vec<Part>) -> Result<(), PlanError> {
+    let mut add = |argument: Argument| parts.push(argument.into());
+    if domain.devices.graphics.is_empty() {
+        add(Argument::Text("-display", "none".to_owned()));
+    }
+    add(Argument::Flag("-no-user-config"));
+    add(Argument::Flag("-nodefaults"));
+    let socket = KeyValues::bare("socket").with("id", "charmonitor").with("fd", here.fds.monitor.to_string());
+    add(Argument::pairs("-chardev", socket.switch("server", true).switch("wait", false)));
+    let monitor = KeyValues::default().with("chardev", "charmonitor").with("id", "monitor");
+    add(Argument::pairs("-mon", monitor.with("mode", "control")));
+    machine::clock(domain, here.clock)?.into_iter().for_each(&mut add);
+    add(Argument::Flag("-no-shutdown"));
+    machine::power_management(domain).into_iter().for_each(&mut add);
+    machine::boot(domain).into_iter().for_each(&mut add);
+    controller::globals(domain).into_iter().for_each(&mut add);
+    Ok(())
+}
+
+fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanError> {
     let order = BootOrder::of(domain);
     let fds = &here.fds;
     let mut sets = FdSets::default();
@@ -276,31 +304,29 @@ fn devices(domain: &Domain, here: &Surroundings) -> Result<(Vec<Device>, Option<
     devices.extend(graphics::audios(domain));
     devices.extend(graphics::displays(domain, here)?);
     devices.extend(video::videos(domain)?);
-    let (watchdogs, action) = small::watchdogs(domain)?;
-    devices.extend(watchdogs);
+    devices.extend(small::watchdogs(domain)?);
     devices.extend(small::balloon(domain)?);
     devices.extend(small::rngs(domain, fds, &mut sets)?);
     devices.extend(small::vm_core_info(domain));
-    devices.extend(small::panics(domain)?);
-    devices.extend(small::generation_id(domain, here)?);
     devices.extend(small::vsock(domain, here)?);
-    Ok((devices, action))
+    Ok(devices)
 }
 
-/// Everything after the devices.
-fn tail(domain: &Domain, launch: Option<Argument>) -> Vec<Argument> {
+/// How QEMU is confined, and what comes last.
+fn end_parts(domain: &Domain, parts: &mut Vec<Part>) -> Result<(), PlanError> {
     let sandbox = KeyValues::bare("on")
         .with("obsolete", "deny")
         .with("elevateprivileges", "deny")
         .with("spawn", "deny")
         .with("resourcecontrol", "deny");
-    let teardown = domain.features.async_teardown;
-    let teardown = teardown.map(|state| KeyValues::default().with("async-teardown", state.on_off()));
-    let mut tail: Vec<Argument> = launch.into_iter().collect();
-    tail.extend(teardown.map(|value| Argument::pairs("-run-with", value)));
-    tail.push(Argument::pairs("-sandbox", sandbox));
-    tail.push(Argument::pairs("-msg", KeyValues::default().switch("timestamp", true)));
-    tail
+    parts.push(Argument::pairs("-sandbox", sandbox).into());
+    parts.extend(small::panics(domain)?.into_iter().map(Part::from));
+    if let Some(state) = domain.features.async_teardown {
+        let value = KeyValues::default().with("async-teardown", state.on_off());
+        parts.push(Argument::pairs("-run-with", value).into());
+    }
+    parts.push(Argument::pairs("-msg", KeyValues::default().switch("timestamp", true)).into());
+    Ok(())
 }
 
 /// A clean environment: nothing of the service that starts QEMU leaks into it.
@@ -383,7 +409,7 @@ impl LaunchObject {
         })
     }
 
-    fn inputs(&self, domain: &Domain, firmware: &Firmware, cpu_model: String) -> LaunchInputs {
+    fn inputs(&self, domain: &Domain, caps: &Caps, firmware: &Firmware, cpu_model: String) -> LaunchInputs {
         let vcpus = domain.vcpu.current.unwrap_or(domain.vcpu.count);
         LaunchInputs {
             technology: self.technology,
@@ -396,6 +422,7 @@ impl LaunchObject {
             }),
             kernel_hashes: self.kernel_hashes,
             vcpus,
+            vcpu_signature: caps.signature(&cpu_model),
             cpu_model,
             host_data: self.host_data.clone(),
         }

@@ -2,7 +2,7 @@
 
 use domain::model::{
     Switch,
-    chardev::{CharKind, CharSource, Endpoint, MouseMode, Reconnect, SocketMode, TcpProtocol},
+    chardev::{CharKind, CharSource, MouseMode, Reconnect, SocketMode, TcpProtocol},
 };
 
 use super::{Argument, KeyValues};
@@ -53,18 +53,11 @@ pub(crate) fn chardev(
                 None => device("file").with("path", path).with_some("append", append.map(Switch::on_off)),
             }
         }
-        CharKind::Udp { connect, bind } => {
-            let value = device("udp")
-                .with("host", connect.host.as_deref().unwrap_or_default())
-                .with("port", connect.service.as_deref().unwrap_or_default());
-            if *bind == Endpoint::default() {
-                value
-            } else {
-                value
-                    .with("localaddr", bind.host.as_deref().unwrap_or_default())
-                    .with("localport", bind.service.as_deref().unwrap_or("0"))
-            }
-        }
+        CharKind::Udp { connect, bind } => device("udp")
+            .with("host", connect.host.as_deref().unwrap_or_default())
+            .with("port", connect.service.as_deref().unwrap_or_default())
+            .with("localaddr", bind.host.as_deref().unwrap_or_default())
+            .with("localport", bind.service.as_deref().unwrap_or("0")),
         CharKind::Tcp { mode, endpoint, protocol, tls, reconnect } => {
             if tls.is_some_and(Switch::is_on) || matches!(protocol, TcpProtocol::Telnets | TcpProtocol::Tls) {
                 return Err(PlanError::Unsupported {

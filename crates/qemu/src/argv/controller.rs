@@ -40,20 +40,25 @@ pub(crate) fn controllers(domain: &Domain, floppy_boot: [Option<u32>; 2]) -> Res
     Ok(devices)
 }
 
-/// Sizes of the 64-bit PCI windows, `-global q35-pcihost.pci-hole64-size=…`.
+/// What concerns the root buses: hotplug, and the size of the 64-bit window.
 pub(crate) fn globals(domain: &Domain) -> Vec<Argument> {
-    let holes = domain.devices.controllers.iter().filter_map(|controller| match &controller.kind {
-        ControllerKind::Pci(PciController { model, pcihole64: Some(size), .. }) => {
-            let host = match model {
-                Some(PciModel::PciRoot) => "i440FX-pcihost",
-                Some(PciModel::PcieRoot) => "q35-pcihost",
-                _ => return None,
-            };
-            Some(Argument::Text("-global", format!("{host}.pci-hole64-size={}K", size.0)))
+    let mut globals = Vec::new();
+    for controller in &domain.devices.controllers {
+        let ControllerKind::Pci(pci) = &controller.kind else { continue };
+        let host = match pci.model {
+            Some(PciModel::PciRoot) => "i440FX-pcihost",
+            Some(PciModel::PcieRoot) => "q35-pcihost",
+            _ => continue,
+        };
+        if let (Some(PciModel::PciRoot), Some(hotplug)) = (pci.model, pci.target.hotplug) {
+            let hotplug = hotplug.on_off();
+            globals.push(Argument::Text("-global", format!("PIIX4_PM.acpi-root-pci-hotplug={hotplug}")));
         }
-        _ => None,
-    });
-    holes.collect()
+        if let Some(size) = pci.pcihole64 {
+            globals.push(Argument::Text("-global", format!("{host}.pci-hole64-size={}K", size.0)));
+        }
+    }
+    globals
 }
 
 fn device(domain: &Domain, controller: &Controller) -> Result<Option<Device>, PlanError> {
@@ -189,13 +194,23 @@ fn scsi(model: Option<ScsiModel>, controller: &Controller, id: &str) -> Result<P
     Ok(Properties::device(driver).with("id", id))
 }
 
-/// Q35 has no floppy controller of its own.
+/// The floppy controller, which holds the boot order of its drives. Q35 has none of its own.
 fn floppy_controller(domain: &Domain, boot: [Option<u32>; 2]) -> Option<Device> {
-    let wanted = domain.devices.controllers.iter().any(|c| matches!(c.kind, ControllerKind::Fdc));
-    (wanted && ids::is_q35(domain)).then(|| {
-        let [first, second] = boot;
-        let frontend =
-            Properties::device("isa-fdc").with_some("bootindexA", first).with_some("bootindexB", second);
-        Device::plain(DeviceKind::Controller, "fdc0".to_owned(), frontend)
-    })
+    if !domain.devices.controllers.iter().any(|c| matches!(c.kind, ControllerKind::Fdc)) {
+        return None;
+    }
+    let id = "fdc0".to_owned();
+    let [first, second] = boot;
+    let drives = [("bootindexA", first), ("bootindexB", second)];
+    if ids::is_q35(domain) {
+        let frontend = drives
+            .into_iter()
+            .fold(Properties::device("isa-fdc"), |device, (key, index)| device.with_some(key, index));
+        return Some(Device::plain(DeviceKind::Controller, id, frontend));
+    }
+    let globals: Vec<_> = drives
+        .into_iter()
+        .filter_map(|(key, index)| Some(Argument::Text("-global", format!("isa-fdc.{key}={}", index?))))
+        .collect();
+    (!globals.is_empty()).then(|| Device::host_side(DeviceKind::Controller, id, globals))
 }

@@ -75,8 +75,11 @@ pub(crate) fn cpu(
         let on = match feature.policy {
             None | Some(FeaturePolicy::Force | FeaturePolicy::Require) => true,
             Some(FeaturePolicy::Disable | FeaturePolicy::Forbid) => false,
-            // QEMU has no "if the host can"; leaving it to the model is what comes nearest.
-            Some(FeaturePolicy::Optional) => continue,
+            // QEMU has no "if the host can": where nothing is known of the host it is left to the model.
+            Some(FeaturePolicy::Optional) => match &here.host_features {
+                Some(features) => features.contains(&feature.name),
+                None => continue,
+            },
         };
         value = value.switch(&feature_name(&feature.name), on);
     }

@@ -66,7 +66,8 @@ pub(crate) fn displays(domain: &Domain, here: &Surroundings) -> Result<Vec<Devic
                 vec![Argument::pairs("-display", value)]
             }
             GraphicsKind::Dbus { p2p, address, gl, rendernode } => {
-                vec![dbus_display(p2p.as_ref(), address.as_deref(), gl.as_ref(), rendernode.as_deref(), &id)?]
+                let address = address.as_ref().or(here.displays.dbus_address.as_ref());
+                vec![dbus_display(*p2p, address, *gl, rendernode.as_ref(), &id)?]
             }
             GraphicsKind::Other { kind } => {
                 return Err(PlanError::Unsupported { device: id, what: format!("a display of type {kind}") });
@@ -85,17 +86,22 @@ enum Socket {
 }
 
 fn socket(graphics: &Graphics, name: &str, here: &Surroundings) -> Socket {
+    let own_socket = || Socket::Unix { path: here.domain_dir.join(name).display().to_string() };
     match graphics.listens.first() {
+        _ if here.displays.prefer_unix_sockets && is_unsaid(graphics) => own_socket(),
         Some(Listen::Socket { socket: Some(path) }) => Socket::Unix { path: path.clone() },
-        Some(Listen::Socket { socket: None }) => {
-            Socket::Unix { path: here.domain_dir.join(name).display().to_string() }
-        }
+        Some(Listen::Socket { socket: None }) => own_socket(),
         Some(Listen::None) => Socket::None,
         Some(Listen::Address { address } | Listen::Network { address, .. }) => {
             Socket::Tcp { address: address.clone() }
         }
         None => Socket::Tcp { address: None },
     }
+}
+
+/// Whether nothing is said of where the display listens.
+fn is_unsaid(graphics: &Graphics) -> bool {
+    matches!(graphics.listens.as_slice(), [] | [Listen::Address { address: None }])
 }
 
 fn vnc_display(domain: &Domain, graphics: &Graphics, vnc: &Vnc, here: &Surroundings) -> Vec<Argument> {
@@ -188,10 +194,10 @@ fn agent_mouse(mode: domain::model::chardev::MouseMode) -> &'static str {
 }
 
 fn dbus_display(
-    p2p: Option<&Switch>,
-    address: Option<&str>,
-    gl: Option<&Switch>,
-    rendernode: Option<&str>,
+    p2p: Option<Switch>,
+    address: Option<&String>,
+    gl: Option<Switch>,
+    rendernode: Option<&String>,
     id: &str,
 ) -> Result<Argument, PlanError> {
     let value = KeyValues::bare("dbus");
@@ -205,7 +211,7 @@ fn dbus_display(
             });
         }
     };
-    let value = value.with_some("gl", gl.map(|gl| gl.on_off())).with_some("rendernode", rendernode);
+    let value = value.with_some("gl", gl.map(Switch::on_off)).with_some("rendernode", rendernode);
     Ok(Argument::pairs("-display", value))
 }
 

@@ -117,7 +117,7 @@ fn intel_iommu(iommu: &Iommu, id: &str) -> Properties {
 }
 
 /// Watchdogs, and what QEMU does when one of them bites.
-pub(crate) fn watchdogs(domain: &Domain) -> Result<(Vec<Device>, Option<Argument>), PlanError> {
+pub(crate) fn watchdogs(domain: &Domain) -> Result<Vec<Device>, PlanError> {
     let mut devices = Vec::new();
     for (index, watchdog) in domain.devices.watchdogs.iter().enumerate() {
         let id = ids::numbered("watchdog", index, &watchdog.info);
@@ -144,15 +144,16 @@ pub(crate) fn watchdogs(domain: &Domain) -> Result<(Vec<Device>, Option<Argument
             }
         });
     }
-    let action = domain.devices.watchdogs.first().map(|watchdog| {
+    devices.extend(domain.devices.watchdogs.first().map(|watchdog| {
         let action = match watchdog.action {
             // The supervisor writes the dump once QEMU has stopped the guest.
             WatchdogAction::Dump => "pause".to_owned(),
             action => action.to_string(),
         };
-        Argument::Text("-watchdog-action", action)
-    });
-    Ok((devices, action))
+        let action = Argument::Text("-watchdog-action", action);
+        Device::host_side(DeviceKind::Watchdog, "watchdog-action".to_owned(), vec![action])
+    }));
+    Ok(devices)
 }
 
 /// Notifiers by which a guest tells that it has panicked. Hyper-V's is a CPU feature.

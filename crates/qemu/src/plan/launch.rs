@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::caps::CpuSignature;
+
 /// What the platform measures before the guest runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchInputs {
@@ -16,8 +18,10 @@ pub struct LaunchInputs {
     pub kernel_hashes: bool,
     /// How many vCPUs the guest starts with: each one's save area is measured with SEV-ES and SNP.
     pub vcpus: u32,
-    /// QEMU's name of the CPU model; it decides the signature in the save areas.
+    /// QEMU's name of the CPU model.
     pub cpu_model: String,
+    /// What a vCPU presents as its family, model and stepping, which its save area holds.
+    pub vcpu_signature: Option<CpuSignature>,
     /// SNP's `hostData`, base64.
     pub host_data: Option<String>,
 }

@@ -23,6 +23,8 @@ pub struct Surroundings {
     pub sev: Option<SevParams>,
     /// What `mode='host-model'` becomes. Without it, the newest named model that `Caps` calls usable.
     pub host_model: Option<CpuChoice>,
+    /// The host processor's features by libvirt's names, for those that a domain wants only if the host has them.
+    pub host_features: Option<BTreeSet<String>>,
     /// Firmware descriptors in order of precedence, masked ones already left out.
     pub firmware: Vec<Descriptor>,
     /// What `<source network='…'/>` means here. A network that is not in the list becomes user-mode networking.
@@ -121,6 +123,10 @@ pub struct Displays {
     pub spice_port: Option<u16>,
     /// The directory of the host's certificates for Spice. Without one there are no encrypted channels.
     pub spice_tls_dir: Option<PathBuf>,
+    /// Displays that name no address listen on a unix socket in the guest's run directory.
+    pub prefer_unix_sockets: bool,
+    /// The address of the message bus for D-Bus displays.
+    pub dbus_address: Option<String>,
     /// The host gives every Spice display a password, by QMP, before the guest runs.
     pub spice_password: bool,
 }

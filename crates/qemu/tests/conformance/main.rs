@@ -1,0 +1,125 @@
+//! libvirt's own cases: from the same domain, with the same capabilities, in the same surroundings, the same command
+//! line token by token. The data is not part of the project; `LIBVIRT_TEST_DATA` says where it is.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot read")]
+
+mod replies;
+mod surroundings;
+mod words;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use domain::{Document, Domain, model::ProblemKind};
+use qemu::{Caps, plan::Plan};
+
+/// Cases that use only what is modelled and still differ, with the reason.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
+/// What a case came to.
+enum Outcome {
+    Equal,
+    Differs(String),
+    Refused(String),
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Equal => f.write_str("equal"),
+            Self::Differs(how) => f.write_str(how),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+struct Case {
+    name: String,
+    /// The domain uses only what the model has.
+    in_scope: bool,
+    outcome: Outcome,
+}
+
+#[test]
+fn command_lines_are_libvirts() {
+    let Some(data) = std::env::var_os("LIBVIRT_TEST_DATA").map(PathBuf::from) else {
+        println!("conformance not run: LIBVIRT_TEST_DATA is not set");
+        return;
+    };
+    let cases = run_all(&data);
+    let equal = |case: &&Case| matches!(case.outcome, Outcome::Equal);
+    let in_scope: Vec<&Case> = cases.iter().filter(|case| case.in_scope).collect();
+    let excepted = |case: &&Case| EXCEPTIONS.iter().any(|(name, _)| *name == case.name);
+    println!(
+        "{} of {} cases that use only what is modelled are equal, {} of all {}",
+        in_scope.iter().copied().filter(|case| equal(case)).count(),
+        in_scope.len(),
+        cases.iter().filter(equal).count(),
+        cases.len(),
+    );
+    for case in in_scope.iter().copied().filter(excepted) {
+        assert!(!equal(&case), "{} is listed as an exception but is equal", case.name);
+    }
+    let failures: Vec<String> = in_scope
+        .iter()
+        .copied()
+        .filter(|case| !equal(case) && !excepted(case))
+        .map(|case| format!("{}: {}", case.name, case.outcome))
+        .collect();
+    assert!(failures.is_empty(), "{} cases differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(EXCEPTIONS.len() <= 10, "too many exceptions");
+}
+
+fn run_all(data: &Path) -> Vec<Case> {
+    let capabilities = data.join("capabilities");
+    let usual = replies::caps(&capabilities.join("caps_10.0.0_x86_64.replies"));
+    let sev = replies::caps(&capabilities.join("caps_10.0.0_x86_64+amdsev.replies"));
+    let firmware = surroundings::descriptors(&data.join("firmware"));
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(data.join("xml-to-argv")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut cases = Vec::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "args")) {
+        let stem = file.file_stem().unwrap().to_str().unwrap();
+        let (name, variant) = stem.split_once(".x86_64-latest").unwrap();
+        let caps = if variant == "+amdsev" { &sev } else { &usual };
+        let xml = fs::read_to_string(file.with_file_name(format!("{stem}.xml"))).unwrap();
+        let expected = words::split(&fs::read_to_string(file).unwrap());
+        let (in_scope, outcome) = run(&xml, caps, &firmware, &expected);
+        cases.push(Case { name: format!("{name}{variant}"), in_scope, outcome });
+    }
+    cases
+}
+
+fn run(
+    xml: &str,
+    caps: &Caps,
+    firmware: &[qemu::firmware::Descriptor],
+    expected: &[String],
+) -> (bool, Outcome) {
+    let Ok(document) = Document::parse(xml) else { return (false, Outcome::Refused("ill-formed".into())) };
+    let (domain, problems) = Domain::read(&document);
+    let in_scope = problems.iter().all(|problem| problem.kind != ProblemKind::NotModelled);
+    let here = surroundings::surroundings(&domain, firmware);
+    let plan = match Plan::new(&domain, caps, &here) {
+        Ok(plan) => plan,
+        Err(error) => return (in_scope, Outcome::Refused(error.to_string())),
+    };
+    let environment = plan.environment().iter().map(|(name, value)| format!("{name}={value}"));
+    let argv = plan.argv().into_iter().map(|word| word.into_string().unwrap());
+    let got: Vec<String> = environment.chain(argv).collect();
+    (in_scope, compare(expected, &got))
+}
+
+/// The first place where two command lines part.
+fn compare(expected: &[String], got: &[String]) -> Outcome {
+    if expected == got {
+        return Outcome::Equal;
+    }
+    let same = expected.iter().zip(got).take_while(|(a, b)| a == b).count();
+    let at = |words: &[String]| words.get(same).cloned().unwrap_or_else(|| "the end".into());
+    let before = same.checked_sub(1).map(|index| got[index].clone()).unwrap_or_default();
+    Outcome::Differs(format!("after {before}\n    wanted {}\n    got    {}", at(expected), at(got)))
+}

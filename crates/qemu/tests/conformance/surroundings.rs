@@ -1,0 +1,106 @@
+//! The host that libvirt's tests pretend to be on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use domain::{
+    Domain,
+    model::interface::{InterfaceModel, InterfaceSource},
+};
+use qemu::{
+    firmware::Descriptor,
+    plan::{Displays, HostClock, InheritedFds, MemoryDirs, Network, Surroundings, TapFds},
+};
+
+/// Every character device and TPM that a case could have.
+const NUMBERS: std::ops::Range<usize> = 0..40;
+
+pub(crate) fn surroundings(domain: &Domain, firmware: &[Descriptor]) -> Surroundings {
+    let short_name: String = domain.name.chars().take(20).collect();
+    let run = format!("-1-{short_name}");
+    let domain_dir = PathBuf::from(format!("/var/lib/libvirt/qemu/domain-{run}"));
+    let numbered = |kind: &'static str| NUMBERS.map(move |number| format!("{kind}{number}"));
+    let sockets = ["serial", "channel", "console"].into_iter().flat_map(numbered).map(|id| (id, 1729));
+    let files = numbered("serial").map(|id| (format!("{id}-source"), 1750));
+    let tpm = [("tpm0-tpm".to_owned(), 1730), ("tpm0-cancel".to_owned(), 1731)];
+    let huge = |mount: &str| PathBuf::from(format!("/dev/{mount}/libvirt/qemu/{run}"));
+    Surroundings {
+        nvram_dir: "/var/lib/libvirt/qemu/nvram".into(),
+        master_key: Some(domain_dir.join("master-key.aes")),
+        fds: InheritedFds {
+            monitor: 1729,
+            sockets: sockets.collect(),
+            files: files.chain(tpm).collect(),
+            taps: taps(domain),
+            vsocks: BTreeMap::from([("vsock0".to_owned(), 6789)]),
+        },
+        firmware: firmware.to_vec(),
+        networks: networks(domain),
+        memory_dirs: MemoryDirs {
+            files: format!("/var/lib/libvirt/qemu/ram/{run}").into(),
+            huge_pages: BTreeMap::from([(2048, huge("hugepages2M")), (1 << 20, huge("hugepages1G"))]),
+            default_huge_page_kib: Some(2048),
+        },
+        cdrom_drives: BTreeSet::from(["/dev/cdrom".to_owned()]),
+        tpm_sockets: BTreeMap::from([("tpm0".to_owned(), "/dev/test".into())]),
+        passt_sockets: numbered("net")
+            .map(|id| {
+                let socket = format!("/var/run/libvirt/qemu/passt/{run}-{id}.socket");
+                (id, socket.into())
+            })
+            .collect(),
+        displays: Displays {
+            spice_tls_dir: Some("/etc/pki/libvirt-spice".into()),
+            spice_password: true,
+            ..Displays::default()
+        },
+        vsock_cid: Some(42),
+        clock: Some(HostClock { unix_seconds: 1_234_567_890, utc_offset_seconds: -1800 }),
+        user: "test".to_owned(),
+        path: "/bin".to_owned(),
+        emulator: Some("/usr/bin/qemu-system-x86_64".into()),
+        domain_dir,
+        ..Surroundings::default()
+    }
+}
+
+fn taps(domain: &Domain) -> BTreeMap<String, TapFds> {
+    let mut taps = BTreeMap::new();
+    let mut number = 0;
+    for interface in &domain.devices.interfaces {
+        let id = interface.info.alias.clone().unwrap_or_else(|| {
+            number += 1;
+            format!("net{}", number - 1)
+        });
+        let fd = if interface.source == InterfaceSource::Ethernet { 3 } else { 102 };
+        let virtio = matches!(interface.model, Some(InterfaceModel::Virtio(_)));
+        taps.insert(id, TapFds { tap: vec![fd], vhost: if virtio { vec![44] } else { Vec::new() } });
+    }
+    taps
+}
+
+fn networks(domain: &Domain) -> BTreeMap<String, Network> {
+    let interfaces = domain.devices.interfaces.iter();
+    let names = interfaces.filter_map(|interface| match &interface.source {
+        InterfaceSource::Network { network, .. } => Some(network.clone()),
+        _ => None,
+    });
+    names.map(|name| (name, Network::Bridge("virbr0".to_owned()))).collect()
+}
+
+/// The descriptors of a host: those of the administrator hide the distribution's of the same name, and an empty one
+/// hides without taking its place.
+pub(crate) fn descriptors(root: &Path) -> Vec<Descriptor> {
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for directory in ["usr/share/qemu/firmware", "etc/qemu/firmware"] {
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            let entry = entry.unwrap();
+            files.insert(entry.file_name().into_string().unwrap(), entry.path());
+        }
+    }
+    let texts = files.values().map(|path| fs::read_to_string(path).unwrap());
+    texts.filter_map(|text| Descriptor::parse(&text).ok()).collect()
+}

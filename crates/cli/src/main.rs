@@ -3,6 +3,7 @@
 //! What it deliberately does not do: decide anything. A command here is parse → call → render.
 
 mod commands;
+mod owner;
 mod style;
 
 use std::process::ExitCode;

@@ -1,9 +1,15 @@
 //! The list of commands. One file each; this one holds only what is common.
 
+mod certs;
 mod completions;
+mod digest;
 mod lab;
 mod lab_agent;
 mod man;
+mod measure;
+mod secret;
+mod session;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -22,20 +28,32 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Certs(certs::Args),
     Completions(completions::Args),
+    Digest(digest::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabAgent(lab_agent::Args),
     Man(man::Args),
+    Measure(measure::Args),
+    Secret(secret::Args),
+    Session(session::Args),
+    Verify(verify::Args),
 }
 
 impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
+            Self::Digest(args) => digest::run(&args),
             Self::Lab(args) => lab::run(args),
             Self::LabAgent(args) => Ok(lab_agent::run(&args)),
             Self::Man(args) => man::run(&args),
+            Self::Measure(args) => measure::run(&args),
+            Self::Secret(args) => secret::run(&args),
+            Self::Session(args) => session::run(&args),
+            Self::Verify(args) => verify::run(&args),
         }
     }
 }

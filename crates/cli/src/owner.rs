@@ -1,0 +1,14 @@
+//! What the guest owner's commands share: reading keys, blobs and images, and writing files that hold secrets.
+//!
+//! None of it needs root, a device or a daemon. Secrets are read from files and written to files that only their
+//! owner can read; they never stand on a command line or in a message.
+
+mod contents;
+mod input;
+mod launch;
+mod output;
+
+pub(crate) use contents::{ContentsArgs, Covered};
+pub(crate) use input::{read_blob, read_secret, read_tek, read_tik};
+pub(crate) use launch::{ApiArgs, MeasurementArg, PolicyArg, parse_api};
+pub(crate) use output::{Format, PrivateFiles, base64, print};

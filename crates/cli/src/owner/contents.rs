@@ -1,0 +1,206 @@
+//! Arguments that say what a launch loads, and the digest that follows.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use attest::sev::digest::{Contents, ContentsError, EsVcpus, LaunchDigest};
+use attest::sev::kernel_hashes::{FileHasher, KernelHashes};
+use attest::sev::policy::Policy;
+use attest::sev::vmsa::{Profile, VcpuSignature};
+use serde_json::{Value, json};
+
+use super::input::read_image;
+use super::launch::parse_number;
+use crate::style::Chain;
+
+/// What a launch loads.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct ContentsArgs {
+    /// Firmware image that QEMU loads: the code image, or the one that holds code and variables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) firmware: Option<PathBuf>,
+    /// Kernel that QEMU boots directly with kernelHashes='yes'; the digest then covers its hash
+    #[arg(long, value_name = "FILE", requires = "firmware")]
+    kernel: Option<PathBuf>,
+    /// Initrd of that kernel
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+    /// Command line of that kernel; every byte counts, also a space at its end
+    #[arg(long, value_name = "TEXT", requires = "kernel")]
+    cmdline: Option<String>,
+    /// SEV-ES: how many vCPUs the guest starts with; the digest covers their registers
+    #[arg(long, value_name = "NUMBER", requires = "firmware", requires = "cpu")]
+    vcpus: Option<u32>,
+    /// SEV-ES: the vCPUs' model (EPYC, EPYC-Rome, EPYC-Milan, …) or their signature (CPUID 1 EAX) as 0x…
+    #[arg(long, value_name = "MODEL|0x…", requires = "vcpus", value_parser = parse_signature)]
+    cpu: Option<VcpuSignature>,
+    /// SEV-ES: which registers the host fills: `legacy` (QEMU's default), or `fpu` (Linux 6.10 and newer with
+    /// legacy-vm-type=off)
+    #[arg(long, value_name = "PROFILE", default_value = "legacy", value_parser = parse_profile)]
+    vmsa_profile: Profile,
+}
+
+/// A digest and what it says.
+pub(crate) struct Covered {
+    /// The digest.
+    pub(crate) digest: LaunchDigest,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    words: String,
+    json: Value,
+}
+
+impl ContentsArgs {
+    /// Reads what the arguments name and computes its digest.
+    pub(crate) fn digest(&self) -> anyhow::Result<Covered> {
+        let Some(path) = &self.firmware else {
+            bail!("nothing to compute a digest of: name the firmware image with --firmware FILE");
+        };
+        self.digest_of(path)
+    }
+
+    fn digest_of(&self, path: &Path) -> anyhow::Result<Covered> {
+        let image = read_image(path)?;
+        let mut parts = vec![Part {
+            words: format!("the firmware image `{}`, {} bytes", path.display(), image.len()),
+            json: json!({ "kind": "firmware", "path": path, "bytes": image.len() }),
+        }];
+        let contents = Contents {
+            firmware: &image,
+            kernel_hashes: self.kernel_hashes(&mut parts)?,
+            vcpus: self.es_vcpus(&mut parts),
+        };
+        let digest = contents.digest().map_err(|error| advise(error, path))?;
+        Ok(Covered { digest, parts })
+    }
+
+    /// Refuses arguments that contradict the policy: SEV-ES measures vCPUs, SEV does not.
+    pub(crate) fn check_policy(&self, policy: Policy) -> anyhow::Result<()> {
+        match (policy.es(), self.vcpus) {
+            (true, None) if self.firmware.is_some() => bail!(
+                "policy {:#x} asks for SEV-ES, whose measurement covers the vCPUs: add --vcpus NUMBER and --cpu MODEL",
+                policy.0
+            ),
+            (false, Some(_)) => bail!(
+                "policy {:#x} does not ask for SEV-ES (bit 2), so the measurement does not cover vCPUs: leave --vcpus \
+                 and --cpu out",
+                policy.0
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn kernel_hashes(&self, parts: &mut Vec<Part>) -> anyhow::Result<Option<KernelHashes>> {
+        let Some(kernel) = &self.kernel else { return Ok(None) };
+        let cmdline = self.cmdline.as_deref().unwrap_or_default();
+        let initrd = self.initrd.as_deref().map(|path| hash_file(path, "initrd")).transpose()?;
+        let hashes = KernelHashes::of_hashes(hash_file(kernel, "kernel")?, initrd, cmdline.as_bytes());
+        let mut words = format!("the hashes of the kernel `{}`", kernel.display());
+        match &self.initrd {
+            // Writing to a string cannot fail.
+            Some(initrd) => _ = write!(words, ", the initrd `{}`", initrd.display()),
+            None => words.push_str(", no initrd"),
+        }
+        let _ = write!(words, " and the command line {cmdline:?}");
+        parts.push(Part {
+            words,
+            json: json!({ "kind": "kernel-hashes", "kernel": kernel, "initrd": self.initrd, "cmdline": cmdline }),
+        });
+        Ok(Some(hashes))
+    }
+
+    fn es_vcpus(&self, parts: &mut Vec<Part>) -> Option<EsVcpus> {
+        let (count, signature) = self.vcpus.zip(self.cpu)?;
+        let profile = self.vmsa_profile;
+        parts.push(Part {
+            words: format!(
+                "the first registers of {count} vCPUs of signature {signature}, profile {profile}"
+            ),
+            json: json!({ "kind": "vcpus", "count": count, "signature": signature.to_string(),
+                          "profile": profile.to_string() }),
+        });
+        Some(EsVcpus { count, signature, profile })
+    }
+}
+
+impl Covered {
+    /// A digest that was given as such.
+    pub(crate) fn unknown(digest: LaunchDigest) -> Self {
+        let words = "whatever the given digest was computed of".to_owned();
+        let json = json!({ "kind": "given-digest" });
+        Self { digest, parts: vec![Part { words, json }] }
+    }
+
+    /// What the digest covers and what it does not, in lines.
+    pub(crate) fn words(&self) -> String {
+        let mut text = String::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            let label = if index == 0 { "covers" } else { "" };
+            let _ = writeln!(text, "{label:<15}{}", part.words);
+        }
+        let _ = writeln!(text, "{:<15}{}", "not covered", NOT_COVERED);
+        text
+    }
+
+    /// The same for programs.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "digest": self.digest.to_string(),
+            "covers": self.parts.iter().map(|part| &part.json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+const NOT_COVERED: &str = "disks, variable stores, devices, and all that the firmware loads later";
+
+/// Adds the next step to what the library says.
+fn advise(error: ContentsError, path: &Path) -> anyhow::Error {
+    let next = match error {
+        ContentsError::NoHashTable(_) => {
+            "stock distribution images have none: build OvmfPkg/AmdSev/AmdSevX64.dsc of edk2, or leave --kernel out"
+        }
+        ContentsError::Firmware(_) => "name the code image (OVMF.fd, OVMF_CODE*.fd), not a variable store",
+        ContentsError::NoResetBlock => "use an OVMF image with SEV-ES support",
+        ContentsError::VcpuCount(_) => "give --vcpus the number of the domain's <vcpu>",
+    };
+    let error = anyhow::Error::new(error).context(format!("firmware `{}`", path.display()));
+    anyhow::anyhow!("{}; {next}", Chain(&error))
+}
+
+/// Hashes a file of any size in pieces.
+fn hash_file(path: &Path, what: &str) -> anyhow::Result<[u8; 32]> {
+    let hash = || -> std::io::Result<[u8; 32]> {
+        let mut file = File::open(path)?;
+        let mut hasher = FileHasher::new();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                len => hasher.update(&buffer[..len]),
+            }
+        }
+    };
+    hash().with_context(|| format!("read {what} `{}`", path.display()))
+}
+
+fn parse_signature(text: &str) -> Result<VcpuSignature, String> {
+    if text.starts_with("0x") || text.starts_with("0X") {
+        return parse_number(text).map(VcpuSignature);
+    }
+    VcpuSignature::of_qemu_model(text).ok_or_else(|| {
+        "not an EPYC model that QEMU names; give the signature (CPUID 1 EAX) as 0x…".to_owned()
+    })
+}
+
+fn parse_profile(text: &str) -> Result<Profile, String> {
+    Profile::ALL
+        .into_iter()
+        .find(|profile| profile.to_string() == text)
+        .ok_or_else(|| "the profiles are `legacy` and `fpu`".to_owned())
+}

@@ -105,6 +105,8 @@ pub enum PlanError {
     NoPasst { device: String },
     #[error("no TPM emulator was given for `{device}`")]
     NoTpmEmulator { device: String },
+    #[error("no certificates were given for `{object}`")]
+    NoTlsCertificates { object: String },
     #[error("no context identifier was given for `{device}`")]
     NoCid { device: String },
     #[error("no generation id was given for a guest that asks for a new one")]
@@ -287,7 +289,6 @@ fn set_up_parts(domain: &Domain, here: &Surroundings, parts: &mut Vec<Part>) -> 
 
 fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanError> {
     let order = BootOrder::of(domain);
-    let fds = &here.fds;
     let mut sets = FdSets::default();
     let mut devices = Vec::new();
     devices.extend(small::iommu(domain)?);
@@ -296,9 +297,9 @@ fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanErro
     let is_cdrom_drive = |path: &str| here.cdrom_drives.contains(path);
     devices.extend(disk::disks(domain, |disk| order.disk(disk), is_cdrom_drive)?);
     devices.extend(interface::interfaces(domain, here, |interface| order.interface(interface))?);
-    devices.extend(console::serials(domain, fds, &mut sets)?);
-    devices.extend(console::channels(domain, fds, &mut sets)?);
-    devices.extend(console::consoles(domain, fds, &mut sets)?);
+    devices.extend(console::serials(domain, here, &mut sets)?);
+    devices.extend(console::channels(domain, here, &mut sets)?);
+    devices.extend(console::consoles(domain, here, &mut sets)?);
     devices.extend(tpm::tpms(domain, here, &mut sets)?);
     devices.extend(input::inputs(domain)?);
     devices.extend(graphics::audios(domain));
@@ -306,7 +307,7 @@ fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanErro
     devices.extend(video::videos(domain)?);
     devices.extend(small::watchdogs(domain)?);
     devices.extend(small::balloon(domain)?);
-    devices.extend(small::rngs(domain, fds, &mut sets)?);
+    devices.extend(small::rngs(domain, here, &mut sets)?);
     devices.extend(small::vm_core_info(domain));
     devices.extend(small::vsock(domain, here)?);
     Ok(devices)

@@ -5,8 +5,8 @@ use domain::model::{
     chardev::{CharKind, CharSource, MouseMode, Reconnect, SocketMode, TcpProtocol},
 };
 
-use super::{Argument, KeyValues};
-use crate::plan::{InheritedFds, PlanError};
+use super::{Argument, KeyValues, Properties};
+use crate::plan::{PlanError, Surroundings};
 
 /// Descriptors handed to QEMU under numbers of its own, `-add-fd set=N,…`, counted over the whole command line.
 #[derive(Debug, Default)]
@@ -30,9 +30,10 @@ impl FdSets {
 pub(crate) fn chardev(
     source: &CharSource,
     id: &str,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Vec<Argument>, PlanError> {
+    let fds = &here.fds;
     let mut arguments = Vec::new();
     let device = |backend: &str| KeyValues::bare(backend).with("id", format!("char{id}"));
     let value = match &source.kind {
@@ -59,17 +60,20 @@ pub(crate) fn chardev(
             .with("localaddr", bind.host.as_deref().unwrap_or_default())
             .with("localport", bind.service.as_deref().unwrap_or("0")),
         CharKind::Tcp { mode, endpoint, protocol, tls, reconnect } => {
-            if tls.is_some_and(Switch::is_on) || matches!(protocol, TcpProtocol::Telnets | TcpProtocol::Tls) {
-                return Err(PlanError::Unsupported {
-                    device: id.to_owned(),
-                    what: "a TLS character device".into(),
-                });
+            if matches!(protocol, TcpProtocol::Telnets | TcpProtocol::Tls) {
+                let what = format!("a character device with protocol {protocol}");
+                return Err(PlanError::Unsupported { device: id.to_owned(), what });
             }
             let value = device("socket")
                 .with("host", endpoint.host.as_deref().unwrap_or_default())
                 .with("port", endpoint.service.as_deref().unwrap_or_default())
                 .with_some("telnet", (*protocol == TcpProtocol::Telnet).then_some("on"));
-            socket(value, *mode, reconnect.as_ref())
+            let name = format!("objchar{id}_tls0");
+            let credentials = tls_credentials(*tls, *mode, &name, here)?;
+            let value = socket(value, *mode, reconnect.as_ref())
+                .with_some("tls-creds", credentials.as_ref().map(|_| name.as_str()));
+            arguments.extend(credentials);
+            value
         }
         CharKind::Unix { mode, path, reconnect } => {
             let value = match (fds.sockets.get(id), path) {
@@ -93,6 +97,29 @@ pub(crate) fn chardev(
     };
     arguments.push(Argument::pairs("-chardev", value));
     Ok(arguments)
+}
+
+/// The host's certificates for an encrypted connection: where the domain does not say, the host's rule holds.
+fn tls_credentials(
+    asked: Option<Switch>,
+    mode: SocketMode,
+    name: &str,
+    here: &Surroundings,
+) -> Result<Option<Argument>, PlanError> {
+    let directory = match (asked, &here.chardev_tls_dir) {
+        (Some(Switch::Off), _) | (None, None) => return Ok(None),
+        (Some(Switch::On), None) => return Err(PlanError::NoTlsCertificates { object: name.to_owned() }),
+        (_, Some(directory)) => directory.display().to_string(),
+    };
+    let endpoint = match mode {
+        SocketMode::Bind => "server",
+        SocketMode::Connect => "client",
+    };
+    let object = Properties::object("tls-creds-x509", name)
+        .with("dir", directory)
+        .with("endpoint", endpoint)
+        .with("verify-peer", true);
+    Ok(Some(Argument::object(object)))
 }
 
 /// A channel of the Spice display; only the agent's channel can be named in a domain that sevirt models.

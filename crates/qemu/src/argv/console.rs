@@ -13,27 +13,27 @@ use super::{
     address::Buses,
     chardev::{FdSets, chardev},
 };
-use crate::plan::{Device, DeviceKind, InheritedFds, PlanError, ids};
+use crate::plan::{Device, DeviceKind, PlanError, Surroundings, ids};
 
 /// Serial ports.
 pub(crate) fn serials(
     domain: &Domain,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Vec<Device>, PlanError> {
     let serials = domain.devices.serials.iter().enumerate();
-    serials.map(|(index, port)| serial(domain, index, port, fds, sets)).collect()
+    serials.map(|(index, port)| serial(domain, index, port, here, sets)).collect()
 }
 
 fn serial(
     domain: &Domain,
     index: usize,
     port: &Serial,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Device, PlanError> {
     let id = ids::numbered("serial", index, &port.info);
-    let backends = chardev(&port.source, &id, fds, sets)?;
+    let backends = chardev(&port.source, &id, here, sets)?;
     let target = port.target.ok_or_else(|| PlanError::Incomplete { device: id.clone() })?;
     let device = |driver: &str| {
         Properties::device(driver).with("chardev", format!("char{id}")).with("id", id.as_str())
@@ -57,22 +57,22 @@ fn serial(
 /// Channels: ports of a virtio-serial controller, or addresses inside a user-mode network.
 pub(crate) fn channels(
     domain: &Domain,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Vec<Device>, PlanError> {
     let channels = domain.devices.channels.iter().enumerate();
-    channels.map(|(index, port)| channel(domain, index, port, fds, sets)).collect()
+    channels.map(|(index, port)| channel(domain, index, port, here, sets)).collect()
 }
 
 fn channel(
     domain: &Domain,
     index: usize,
     port: &Channel,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Device, PlanError> {
     let id = ids::numbered("channel", index, &port.info);
-    let mut backends = chardev(&port.source, &id, fds, sets)?;
+    let mut backends = chardev(&port.source, &id, here, sets)?;
     let frontend = match &port.target {
         ChannelTarget::Guestfwd { address, port } => {
             let forward = format!("tcp:{address}:{port}-chardev:char{id}");
@@ -101,14 +101,14 @@ fn channel(
 /// Consoles beyond the first serial port's.
 pub(crate) fn consoles(
     domain: &Domain,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Vec<Device>, PlanError> {
     let mut devices = Vec::new();
     for (index, console) in domain.devices.consoles.iter().enumerate() {
         // A serial console is another name of a serial port.
         if console.target == ConsoleTarget::Virtio {
-            devices.push(virtio_console(domain, index, console, fds, sets)?);
+            devices.push(virtio_console(domain, index, console, here, sets)?);
         }
     }
     Ok(devices)
@@ -118,11 +118,11 @@ fn virtio_console(
     domain: &Domain,
     index: usize,
     console: &Console,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Device, PlanError> {
     let id = ids::numbered("console", index, &console.info);
-    let backends = chardev(&console.source, &id, fds, sets)?;
+    let backends = chardev(&console.source, &id, here, sets)?;
     let place = match console.info.address {
         Some(Address::VirtioSerial(_)) => Buses::new(domain).virtio_serial(&console.info, &id)?,
         // QEMU finds a port itself.

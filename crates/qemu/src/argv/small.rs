@@ -17,7 +17,7 @@ use super::{
     address::{Buses, virtio_pci},
     chardev::{FdSets, chardev},
 };
-use crate::plan::{Device, DeviceKind, InheritedFds, PlanError, Surroundings, ids};
+use crate::plan::{Device, DeviceKind, PlanError, Surroundings, ids};
 
 /// The source of random numbers for a device that names none.
 pub(crate) const DEFAULT_RNG: &str = "/dev/urandom";
@@ -37,9 +37,13 @@ pub(crate) fn balloon(domain: &Domain) -> Result<Option<Device>, PlanError> {
 }
 
 /// Sources of random numbers.
-pub(crate) fn rngs(domain: &Domain, fds: &InheritedFds, sets: &mut FdSets) -> Result<Vec<Device>, PlanError> {
+pub(crate) fn rngs(
+    domain: &Domain,
+    here: &Surroundings,
+    sets: &mut FdSets,
+) -> Result<Vec<Device>, PlanError> {
     let rngs = domain.devices.rngs.iter().enumerate();
-    rngs.map(|(index, rng)| self::rng(domain, rng, &ids::numbered("rng", index, &rng.info), fds, sets))
+    rngs.map(|(index, rng)| self::rng(domain, rng, &ids::numbered("rng", index, &rng.info), here, sets))
         .collect()
 }
 
@@ -47,7 +51,7 @@ fn rng(
     domain: &Domain,
     rng: &Rng,
     id: &str,
-    fds: &InheritedFds,
+    here: &Surroundings,
     sets: &mut FdSets,
 ) -> Result<Device, PlanError> {
     let object_id = format!("obj{id}");
@@ -58,7 +62,7 @@ fn rng(
             .with("filename", path.as_deref().unwrap_or("/dev/random")),
         Some(RngBackend::Builtin) => Properties::object("rng-builtin", object_id.as_str()),
         Some(RngBackend::Egd(source)) => {
-            backends = chardev(source, id, fds, sets)?;
+            backends = chardev(source, id, here, sets)?;
             Properties::object("rng-egd", object_id.as_str()).with("chardev", format!("char{id}"))
         }
     };

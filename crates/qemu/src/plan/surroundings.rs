@@ -37,6 +37,9 @@ pub struct Surroundings {
     pub tpm_sockets: BTreeMap<String, PathBuf>,
     /// The sockets of passt processes that run for this guest, by the interface's alias.
     pub passt_sockets: BTreeMap<String, PathBuf>,
+    /// The directory of the host's certificates for character devices over TCP; given, they are encrypted unless the
+    /// domain says otherwise.
+    pub chardev_tls_dir: Option<PathBuf>,
     /// What displays need to know of the host.
     pub displays: Displays,
     /// The context identifier for a vsock device that asks for one.

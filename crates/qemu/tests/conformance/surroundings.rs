@@ -15,10 +15,12 @@ use qemu::{
     plan::{Displays, HostClock, InheritedFds, MemoryDirs, Network, Surroundings, TapFds},
 };
 
+use crate::host_cpu;
+
 /// Every character device and TPM that a case could have.
 const NUMBERS: std::ops::Range<usize> = 0..40;
 
-pub(crate) fn surroundings(domain: &Domain, firmware: &[Descriptor]) -> Surroundings {
+pub(crate) fn surroundings(case: &str, domain: &Domain, firmware: &[Descriptor]) -> Surroundings {
     let short_name: String = domain.name.chars().take(20).collect();
     let run = format!("-1-{short_name}");
     let domain_dir = PathBuf::from(format!("/var/lib/libvirt/qemu/domain-{run}"));
@@ -55,8 +57,14 @@ pub(crate) fn surroundings(domain: &Domain, firmware: &[Descriptor]) -> Surround
         displays: Displays {
             spice_tls_dir: Some("/etc/pki/libvirt-spice".into()),
             spice_password: true,
+            // Both cases set an option of the daemon's configuration.
+            prefer_unix_sockets: case.ends_with("-auto-socket-cfg"),
+            dbus_address: Some(format!("unix:path=/var/run/libvirt/qemu/dbus/{run}-dbus.sock")),
             ..Displays::default()
         },
+        chardev_tls_dir: case.starts_with("serial-tcp-tls").then(|| "/etc/pki/libvirt-chardev".into()),
+        host_features: Some(BTreeSet::from(["tm".to_owned()])),
+        host_model: host_cpu::model(case, domain),
         vsock_cid: Some(42),
         clock: Some(HostClock { unix_seconds: 1_234_567_890, utc_offset_seconds: -1800 }),
         user: "test".to_owned(),

@@ -4,6 +4,8 @@
 //! completing are separate steps; nothing here knows QEMU or the host. What is not
 //! modelled stays in the document and is named by a problem.
 
+mod assign;
+mod complete;
 mod keyword;
 mod print;
 mod problem;
@@ -24,6 +26,8 @@ pub mod os;
 
 use uuid::Uuid;
 
+pub use assign::AddressError;
+pub use complete::{CompleteError, MachineKind, Surroundings};
 pub use keyword::Keyword;
 pub use print::{PrintForm, PrintState, Secrets};
 pub use problem::{Problem, ProblemKind};

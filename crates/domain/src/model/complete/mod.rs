@@ -1,0 +1,89 @@
+//! Completes a definition the way libvirt does when it is handed one: what the user left out is filled in, the
+//! controllers that devices need are added, and every device gets its place.
+//!
+//! Completing is idempotent, and what the user wrote stays. It knows nothing of the host: what depends on it
+//! comes in by [`Surroundings`].
+
+mod console;
+mod controllers;
+mod defaults;
+mod display;
+mod machine;
+
+use super::{AddressError, Domain, assign};
+
+pub(super) use controllers::pci;
+pub use machine::MachineKind;
+
+/// What completing a definition needs from outside.
+pub struct Surroundings<'a> {
+    /// QEMU's own name of the domain's machine, where an alias such as `q35` is to be replaced.
+    pub machine: Option<String>,
+    /// The machine's usual CPU model.
+    pub cpu_model: String,
+    /// The emulator for domains that name none.
+    pub emulator: Option<String>,
+    /// Random bytes, for UUIDs and MAC addresses.
+    pub random: &'a mut dyn FnMut() -> [u8; 16],
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("machine", &self.machine)
+            .field("cpu_model", &self.cpu_model)
+            .field("emulator", &self.emulator)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a definition cannot be completed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompleteError {
+    #[error("the controllers of the kind `{kind}` and index {index} are two")]
+    TwoControllers { kind: &'static str, index: u32 },
+    #[error(
+        "the last controller of the kind `{kind}` is needed by a device, but its number is beyond {most}"
+    )]
+    TooManyControllers { kind: &'static str, most: u32 },
+    #[error(transparent)]
+    Address(#[from] AddressError),
+}
+
+impl Domain {
+    /// Fills in what the user left out, and assigns addresses.
+    pub fn complete(&mut self, surroundings: &mut Surroundings<'_>) -> Result<(), CompleteError> {
+        if self.uuid.is_none() {
+            self.uuid = Some(uuid::Builder::from_random_bytes((surroundings.random)()).into_uuid());
+        }
+        if let Some(machine) = surroundings.machine.take() {
+            self.os.machine = Some(machine);
+        }
+        let machine = self.os.machine_kind();
+        defaults::complete_domain(self, surroundings);
+        controllers::add_default(self, machine);
+        defaults::complete_devices(&mut self.devices, surroundings.random);
+        defaults::add_ps2_inputs(self);
+        defaults::complete_watchdogs(&mut self.devices, machine);
+        display::complete(&mut self.devices);
+        console::complete(&mut self.devices);
+        assign::assign_drives(&mut self.devices)?;
+        controllers::complete(self, machine)?;
+        self.assign_addresses()
+    }
+
+    /// Gives a place to every device that has none and needs one.
+    pub fn assign_addresses(&mut self) -> Result<(), CompleteError> {
+        assign::assign_drives(&mut self.devices)?;
+        assign::assign_virtio_serial(&mut self.devices)?;
+        assign::assign_pci(self)?;
+        assign::assign_usb(&mut self.devices)?;
+        Ok(())
+    }
+}
+
+/// A MAC address of QEMU's own range.
+fn random_mac(random: &mut dyn FnMut() -> [u8; 16]) -> super::interface::Mac {
+    let [a, b, c, ..] = random();
+    super::interface::Mac([0x52, 0x54, 0x00, a, b, c])
+}

@@ -14,6 +14,7 @@ pub(crate) mod input;
 pub(crate) mod interface;
 pub(crate) mod machine;
 pub(crate) mod sev;
+pub(crate) mod shell;
 pub(crate) mod small;
 pub(crate) mod tpm;
 pub(crate) mod video;

@@ -20,7 +20,7 @@ use crate::{
     Caps,
     argv::{
         Argument, KeyValues, Properties, chardev::FdSets, console, controller, cpu, disk, graphics, input,
-        interface, machine, sev, small, tpm, video,
+        interface, machine, sev, shell, small, tpm, video,
     },
 };
 
@@ -181,6 +181,12 @@ impl Plan {
             }
         }
         argv
+    }
+
+    /// Environment and command line as text for a shell, in the form of `virsh domxml-to-native qemu-argv`.
+    #[must_use]
+    pub fn to_shell(&self) -> String {
+        shell::to_text(&self.environment, &self.argv())
     }
 
     /// QEMU's whole environment.

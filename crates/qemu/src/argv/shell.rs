@@ -1,0 +1,52 @@
+//! A command line as text that a shell takes: one option a line, joined by backslashes, the environment first.
+
+use std::ffi::OsString;
+
+/// Writes the environment and the command line, a new line before each option.
+pub(crate) fn to_text(environment: &[(&'static str, String)], argv: &[OsString]) -> String {
+    let mut text = String::new();
+    for (name, value) in environment {
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&quote(value));
+        text.push_str(" \\\n");
+    }
+    for (position, word) in argv.iter().enumerate() {
+        let word = word.to_string_lossy();
+        if position > 0 {
+            text.push_str(if is_option(&word) { " \\\n" } else { " " });
+        }
+        text.push_str(&quote(&word));
+    }
+    text.push('\n');
+    text
+}
+
+/// Options begin with a dash and a letter; a value such as `-1` does not.
+fn is_option(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
+
+/// A word in single quotes where the shell would see more in it than its letters.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%_-+=:,./[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_stand_on_their_own_lines() {
+        let argv =
+            ["/bin/x", "-S", "-object", r#"{"a":1}"#, "-append", "it's", "-boot", "-1"].map(OsString::from);
+        let text = to_text(&[("HOME", "/a b".into())], &argv);
+        let wanted =
+            "HOME='/a b' \\\n/bin/x \\\n-S \\\n-object '{\"a\":1}' \\\n-append 'it'\\''s' \\\n-boot -1\n";
+        assert_eq!(text, wanted);
+    }
+}

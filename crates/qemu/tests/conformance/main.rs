@@ -105,7 +105,7 @@ fn run_all(data: &Path) -> Vec<Case> {
         let stem = file.file_stem().unwrap().to_str().unwrap();
         let (name, variant) = stem.split_once(".x86_64-latest").unwrap();
         let caps = if variant == "+amdsev" { &sev } else { &usual };
-        let xml = fs::read_to_string(file.with_file_name(format!("{stem}.xml"))).unwrap();
+        let xml = fs::read_to_string(file.with_file_name(format!("{name}.xml"))).unwrap();
         let expected = words::split(&fs::read_to_string(file).unwrap());
         let (in_scope, outcome) = run(name, &xml, caps, &firmware, &expected);
         cases.push(Case { name: format!("{name}{variant}"), in_scope, outcome });
@@ -121,8 +121,12 @@ fn run(
     expected: &[String],
 ) -> (bool, Outcome) {
     let Ok(document) = Document::parse(xml) else { return (false, Outcome::Refused("ill-formed".into())) };
-    let (domain, problems) = Domain::read(&document);
+    let (mut domain, problems) = Domain::read(&document);
     let in_scope = problems.iter().all(|problem| problem.kind != ProblemKind::NotModelled);
+    if let Err(error) = domain.complete(&mut surroundings::definition(&domain.clone(), caps, &mut || [0; 16]))
+    {
+        return (in_scope, Outcome::Refused(error.to_string()));
+    }
     let here = surroundings::surroundings(name, &domain, firmware);
     let plan = match Plan::new(&domain, caps, &here) {
         Ok(plan) => plan,

@@ -8,9 +8,13 @@ use std::{
 
 use domain::{
     Domain,
-    model::interface::{InterfaceModel, InterfaceSource},
+    model::{
+        Surroundings as Definition,
+        interface::{InterfaceModel, InterfaceSource},
+    },
 };
 use qemu::{
+    Caps,
     firmware::Descriptor,
     plan::{Displays, HostClock, InheritedFds, MemoryDirs, Network, Surroundings, TapFds},
 };
@@ -72,6 +76,22 @@ pub(crate) fn surroundings(case: &str, domain: &Domain, firmware: &[Descriptor])
         emulator: Some("/usr/bin/qemu-system-x86_64".into()),
         domain_dir,
         ..Surroundings::default()
+    }
+}
+
+/// What libvirt fills in when a domain is defined. Its tests keep aliases of machines.
+pub(crate) fn definition<'r>(
+    domain: &Domain,
+    caps: &Caps,
+    random: &'r mut dyn FnMut() -> [u8; 16],
+) -> Definition<'r> {
+    let machine = domain.os.machine.as_deref().and_then(|name| caps.machine(name));
+    let cpu = machine.and_then(|machine| machine.default_cpu_type.as_deref()).unwrap_or("qemu64-x86_64-cpu");
+    Definition {
+        machine: None,
+        cpu_model: cpu.trim_end_matches("-x86_64-cpu").to_owned(),
+        emulator: Some("/usr/bin/qemu-system-x86_64".to_owned()),
+        random,
     }
 }
 

@@ -1,3 +1,20 @@
-//! Placeholder.
+//! The project's own chores: `cargo xtask docs` writes the generated pages anew. The invariants are tests, in `tests/`.
 
-fn main() {}
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+fn main() -> anyhow::Result<()> {
+    let mut words = std::env::args().skip(1);
+    match (words.next().as_deref(), words.next()) {
+        (Some("docs"), None) => docs(),
+        _ => bail!("usage: cargo xtask docs"),
+    }
+}
+
+/// Writes the pages that are made from the program itself.
+fn docs() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has no directory")?;
+    let path = root.join("docs/rules.md");
+    std::fs::write(&path, rules::docs::page()).with_context(|| format!("write `{}`", path.display()))
+}

@@ -3,7 +3,10 @@
 //! What it deliberately does not do: decide anything. A command here is parse → call → render.
 
 mod commands;
+mod facts;
+mod input;
 mod owner;
+mod render;
 mod style;
 
 use std::process::ExitCode;

@@ -35,3 +35,18 @@ pub(crate) fn note(what: &dyn fmt::Display) {
     // Nothing is left to be done when even standard error is closed.
     let _ = writeln!(anstream::stderr().lock(), "{NOTE}note:{NOTE:#} {what}");
 }
+
+/// A unified diff with what goes in red and what comes in green.
+pub(crate) fn diff(plain: &str) -> String {
+    let line = |line: &str| {
+        let style = match line.as_bytes() {
+            [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => Style::new().bold(),
+            [b'+', ..] => AnsiColor::Green.on_default(),
+            [b'-', ..] => AnsiColor::Red.on_default(),
+            [b'@', b'@', ..] => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        format!("{style}{line}{style:#}\n")
+    };
+    plain.split_terminator('\n').map(line).collect()
+}

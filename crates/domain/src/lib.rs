@@ -21,7 +21,7 @@ pub mod model;
 pub use document::{Attribute, Document, Element};
 pub use edit::{Edit, EditError, NewElement};
 pub use model::{Domain, Problem, ProblemKind};
-pub use span::{Position, Span};
+pub use span::{Position, Span, position};
 pub use syntax::{
     MAX_ATTRIBUTES, MAX_DEPTH, MAX_NODES, MAX_SIZE, SyntaxError, decode::escape_attribute,
     decode::escape_text,

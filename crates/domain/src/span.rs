@@ -66,8 +66,9 @@ impl Lines {
     }
 }
 
-/// The position of one offset, for texts of which no [`Lines`] are kept.
-pub(crate) fn position(text: &str, offset: usize) -> Position {
+/// The position of one offset in a text that is not, or cannot become, a [`Document`](crate::Document). Each call
+/// looks at all that stands before the offset.
+pub fn position(text: &str, offset: usize) -> Position {
     let before = text.get(..floor_boundary(text, offset)).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position {

@@ -25,7 +25,7 @@ pub mod docs;
 pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};
 pub use fix::{Applied, Fix, Fixed, Safety, fix};
-pub use lint::{Report, ill_formed, lint};
+pub use lint::{Report, ill_formed, images, lint};
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;
 pub use table::{Entry, TABLE, rule};

@@ -1,5 +1,7 @@
 //! Everything that the rules say about a document.
 
+use std::path::Path;
+
 use domain::{Document, Domain, SyntaxError};
 use host::Facts;
 
@@ -36,6 +38,12 @@ pub fn lint(document: &Document, facts: &Facts, allowed: &Allowed) -> Report {
     let allowed = allowed.with(document);
     let (allowed, findings) = findings.into_iter().partition(|finding| allowed.allows(finding));
     Report { domain, findings, allowed }
+}
+
+/// The files that `lint` wants to find in [`Facts::images`], because the domain names them. Gathering them is the
+/// caller's business.
+pub fn images(domain: &Domain) -> impl Iterator<Item = &Path> {
+    domain.os.loader.iter().filter_map(|loader| loader.path.as_deref()).map(Path::new)
 }
 
 /// The one finding about a text that is no document.

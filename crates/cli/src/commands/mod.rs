@@ -3,8 +3,11 @@
 mod certs;
 mod completions;
 mod digest;
+mod explain;
+mod fix;
 mod lab;
 mod lab_agent;
+mod lint;
 mod man;
 mod measure;
 mod secret;
@@ -17,6 +20,9 @@ use clap::{Parser, Subcommand};
 
 /// What a command exits with when it could not be carried out: bad usage, unreadable input, a missing tool.
 pub(crate) const COULD_NOT: u8 = 2;
+
+/// What a command that judges exits with when it found errors.
+pub(crate) const FOUND: u8 = 1;
 
 /// Launches and manages AMD SEV, SEV-ES and SEV-SNP virtual machines on QEMU/KVM.
 #[derive(Debug, Parser)]
@@ -31,9 +37,12 @@ pub(crate) enum Command {
     Certs(certs::Args),
     Completions(completions::Args),
     Digest(digest::Args),
+    Explain(explain::Args),
+    Fix(fix::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabAgent(lab_agent::Args),
+    Lint(lint::Args),
     Man(man::Args),
     Measure(measure::Args),
     Secret(secret::Args),
@@ -47,8 +56,11 @@ impl Command {
             Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
             Self::Digest(args) => digest::run(&args),
+            Self::Explain(args) => explain::run(&args),
+            Self::Fix(args) => fix::run(&args),
             Self::Lab(args) => lab::run(args),
             Self::LabAgent(args) => Ok(lab_agent::run(&args)),
+            Self::Lint(args) => lint::run(&args),
             Self::Man(args) => man::run(&args),
             Self::Measure(args) => measure::run(&args),
             Self::Secret(args) => secret::run(&args),

@@ -1,0 +1,54 @@
+//! Where a command gets the host's facts from: this machine, another machine's files, or a file of facts.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use domain::{Document, Domain};
+use host::{Facts, Root};
+
+/// The options of every command that judges a domain against a host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FactsArgs {
+    /// Judge by these facts (JSON of `sevirt host facts`) instead of this machine's
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
+    facts: Option<PathBuf>,
+    /// Read the facts from another machine's /proc, /sys, /etc, /dev and /usr, copied to this directory
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// A host's facts, and where to look for the files that a domain adds to them.
+#[derive(Debug)]
+pub(crate) struct HostFacts {
+    facts: Facts,
+    /// None where all facts came from a file: nothing is looked up then.
+    root: Option<Root>,
+}
+
+impl FactsArgs {
+    pub(crate) fn gather(&self) -> anyhow::Result<HostFacts> {
+        if let Some(path) = &self.facts {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path).with_context(|| format!("read facts file `{shown}`"))?;
+            let facts =
+                serde_json::from_str(&text).with_context(|| format!("understand facts file `{shown}`"))?;
+            return Ok(HostFacts { facts, root: None });
+        }
+        let root = self.root.clone().map_or_else(Root::live, Root::at);
+        Ok(HostFacts { facts: host::probe(&root), root: Some(root) })
+    }
+}
+
+impl HostFacts {
+    /// The facts with those about the files that the domain names.
+    pub(crate) fn about(&mut self, document: &Document) -> &Facts {
+        if let Some(root) = &self.root {
+            let (domain, _) = Domain::read(document);
+            for path in rules::images(&domain) {
+                let look = || host::firmware_image(&root.path(&path.to_string_lossy()));
+                self.facts.images.entry(path.to_owned()).or_insert_with(look);
+            }
+        }
+        &self.facts
+    }
+}

@@ -8,7 +8,7 @@ mod virtio_serial;
 
 use super::address::{PciAddress, UsbAddress};
 
-pub(super) use drive::assign_drives;
+pub(super) use drive::{assign_drives, disk_number};
 pub(super) use pci::assign_pci;
 pub(super) use usb::assign_usb;
 pub(super) use virtio_serial::assign_virtio_serial;

@@ -2,11 +2,18 @@
 
 use crate::model::{
     address::Address,
-    chardev::{Console, ConsoleTarget, Serial, SerialModel, SerialTarget},
+    chardev::{
+        Channel, ChannelTarget, CharKind, Console, ConsoleTarget, Serial, SerialModel, SerialTarget,
+        SocketMode,
+    },
     devices::Devices,
 };
 
+/// Where libvirt puts the sockets of channels whose place is its own choice.
+const CHOSEN_SOCKETS: &str = "/var/lib/libvirt/qemu/channel/target/";
+
 pub(super) fn complete(devices: &mut Devices) {
+    devices.channels.iter_mut().for_each(forget_chosen_socket);
     if devices.serials.is_empty()
         && let Some(console) = devices.consoles.first()
         && console.target == ConsoleTarget::Serial
@@ -32,6 +39,17 @@ pub(super) fn complete(devices: &mut Devices) {
         if console.target == ConsoleTarget::Virtio {
             console.port = Some(port);
         }
+    }
+}
+
+/// A socket that was chosen at an earlier start is chosen afresh at the next.
+fn forget_chosen_socket(channel: &mut Channel) {
+    if let (ChannelTarget::Virtio { name: Some(name), .. }, CharKind::Unix { mode, path, reconnect }) =
+        (&channel.target, &mut channel.source.kind)
+        && let Some(place) = path.as_ref().and_then(|path| path.strip_prefix(CHOSEN_SOCKETS))
+        && place.rsplit('/').next() == Some(name)
+    {
+        (*mode, *path, *reconnect) = (SocketMode::Bind, None, None);
     }
 }
 

@@ -53,10 +53,9 @@ pub(super) fn complete(domain: &mut Domain, machine: MachineKind) -> Result<(), 
     let mut seen = BTreeSet::new();
     for controller in &devices.controllers {
         let kind = controller.kind.name();
-        let is_companion = kind == ControllerType::Usb;
         if let Some(index) = controller.index
+            && !is_companion(controller)
             && !seen.insert((kind, index))
-            && !is_companion
         {
             return Err(CompleteError::TwoControllers { kind: kind.word(), index });
         }
@@ -79,16 +78,18 @@ pub(super) fn complete(domain: &mut Domain, machine: MachineKind) -> Result<(), 
             .max();
         add_up_to(devices, kind, last)?;
     }
-    let last = last_virtio_serial(devices);
-    add_up_to(devices, || ControllerKind::VirtioSerial { model: None, ports: None, vectors: None }, last)?;
+    for index in virtio_serial_indices(devices) {
+        devices
+            .add_controller(ControllerKind::VirtioSerial { model: None, ports: None, vectors: None }, index);
+    }
     if machine != MachineKind::Other {
         complete_models(&mut devices.controllers);
     }
     Ok(())
 }
 
-/// The highest virtio-serial controller that a channel or a console asks for.
-fn last_virtio_serial(devices: &Devices) -> Option<u32> {
+/// The virtio-serial controllers that channels and consoles ask for.
+fn virtio_serial_indices(devices: &Devices) -> BTreeSet<u32> {
     let channels = devices
         .channels
         .iter()
@@ -105,7 +106,7 @@ fn last_virtio_serial(devices: &Devices) -> Option<u32> {
             Some(Address::VirtioSerial(serial)) => serial.controller,
             _ => 0,
         })
-        .max()
+        .collect()
 }
 
 fn add_up_to(
@@ -133,22 +134,16 @@ fn give_indices(devices: &mut Devices) {
             continue;
         }
         let kind = controller.kind.name();
-        let taken: BTreeSet<u32> = devices
-            .controllers
-            .iter()
-            .filter(|other| other.kind.name() == kind)
-            .filter_map(|other| other.index)
-            .collect();
-        // ICH9 companions share the index of the controller they belong to, which is the one before them.
-        let is_companion = matches!(
-            controller.kind,
-            ControllerKind::Usb {
-                model: Some(UsbModel::Ich9Uhci1 | UsbModel::Ich9Uhci2 | UsbModel::Ich9Uhci3),
-                ..
+        let index = match &controller.kind {
+            ControllerKind::Usb { model: Some(model), .. } if is_ich9(*model) => {
+                Some(usb2_index(&devices.controllers, *model))
             }
-        );
-        let before = taken.last().copied().filter(|_| is_companion);
-        let index = before.or_else(|| (0..=u32::MAX).find(|index| !taken.contains(index)));
+            _ => {
+                let of_kind = devices.controllers.iter().filter(|other| other.kind.name() == kind);
+                let taken: BTreeSet<u32> = of_kind.filter_map(|other| other.index).collect();
+                (0..=u32::MAX).find(|index| !taken.contains(index))
+            }
+        };
         if let Some(controller) = devices.controllers.get_mut(at) {
             controller.index = index;
         }
@@ -159,11 +154,35 @@ fn give_indices(devices: &mut Devices) {
     }
 }
 
+/// The parts of a USB 2 controller of the ICH9.
+fn is_ich9(model: UsbModel) -> bool {
+    matches!(model, UsbModel::Ich9Ehci1 | UsbModel::Ich9Uhci1 | UsbModel::Ich9Uhci2 | UsbModel::Ich9Uhci3)
+}
+
+/// The parts of one USB 2 controller share an index: a part joins the last controller that lacks it.
+fn usb2_index(controllers: &[Controller], part: UsbModel) -> u32 {
+    let usb = controllers.iter().filter_map(|controller| match controller.kind {
+        ControllerKind::Usb { model, .. } => Some((controller.index?, model)),
+        _ => None,
+    });
+    let Some(last) = usb.clone().map(|(index, _)| index).max() else {
+        return 0;
+    };
+    let mut parts = usb.filter(|(index, _)| *index == last).filter_map(|(_, model)| model);
+    if parts.all(|model| is_ich9(model) && model != part) { last } else { last.saturating_add(1) }
+}
+
 fn complete_models(controllers: &mut [Controller]) {
     for controller in controllers {
         match &mut controller.kind {
-            ControllerKind::Usb { model, .. } => {
-                model.get_or_insert(UsbModel::Piix3Uhci);
+            ControllerKind::Usb { model, master_startport, .. } => {
+                let first_port = match model.get_or_insert(UsbModel::Piix3Uhci) {
+                    UsbModel::Ich9Uhci1 => Some(0),
+                    UsbModel::Ich9Uhci2 => Some(2),
+                    UsbModel::Ich9Uhci3 => Some(4),
+                    _ => None,
+                };
+                *master_startport = master_startport.or(first_port);
             }
             ControllerKind::Scsi { model } => {
                 if matches!(model, None | Some(ScsiModel::Auto)) {
@@ -173,6 +192,11 @@ fn complete_models(controllers: &mut [Controller]) {
             _ => {}
         }
     }
+}
+
+fn is_companion(controller: &Controller) -> bool {
+    matches!(controller.kind, ControllerKind::Usb { model: Some(model), .. }
+        if is_ich9(model) && model != UsbModel::Ich9Ehci1)
 }
 
 impl Devices {
@@ -185,14 +209,16 @@ impl Devices {
         }
     }
 
-    /// Controllers of one kind stay together in the order of their indices; a new kind goes to the end.
+    /// Controllers of one kind stay together in the order of their indices, the EHCI part of a USB 2 controller
+    /// before its companions; a new kind goes to the end.
     fn insert_controller(&mut self, controller: Controller) {
         let kind = controller.kind.name();
+        let key = |controller: &Controller| (controller.index, is_companion(controller));
         let of_kind = |other: &Controller| other.kind.name() == kind;
         let after = self
             .controllers
             .iter()
-            .rposition(|other| of_kind(other) && other.index <= controller.index)
+            .rposition(|other| of_kind(other) && key(other) <= key(&controller))
             .map(|at| at + 1);
         let before = || self.controllers.iter().position(of_kind);
         let at = after.or_else(before).unwrap_or(self.controllers.len());

@@ -3,6 +3,7 @@
 use super::{MachineKind, Surroundings, random_mac};
 use crate::model::{
     CrashAction, Domain, DomainKind, LifecycleAction, Switch,
+    assign::disk_number,
     cpu::{Cpu, CpuCheck, CpuFallback, CpuMatch, CpuMode, CpuModel, FeaturePolicy, Placement},
     devices::{
         Devices, Input, InputBus, InputKind, MemBalloon, PanicModel, RngBackend, Tpm, TpmBackend, TpmModel,
@@ -10,7 +11,8 @@ use crate::model::{
     },
     disk::{Disk, DiskBus, DiskDevice, DiskFormat},
     features::HypervMode,
-    interface::{InterfaceModel, InterfaceSource},
+    interface::{Interface, InterfaceDriver, InterfaceModel, InterfaceSource},
+    memory::MemTune,
     os::{BootDevice, FirmwareFormat, LoaderKind, Os},
 };
 
@@ -26,6 +28,10 @@ pub(super) fn complete_domain(domain: &mut Domain, surroundings: &Surroundings<'
     if let Some(hyperv) = &mut domain.features.hyperv {
         hyperv.mode.get_or_insert(HypervMode::Custom);
     }
+    let tune = &mut domain.memtune;
+    for limit in [&mut tune.hard_limit, &mut tune.soft_limit, &mut tune.swap_hard_limit] {
+        *limit = limit.filter(|limit| *limit < MemTune::UNLIMITED);
+    }
     complete_os(&mut domain.os);
     complete_cpu(domain.cpu.get_or_insert_default(), domain.kind, &surroundings.cpu_model);
     if domain.devices.emulator.is_none() {
@@ -37,6 +43,9 @@ pub(super) fn complete_domain(domain: &mut Domain, surroundings: &Surroundings<'
 }
 
 fn complete_os(os: &mut Os) {
+    if !os.boot_menu.enable.is_some_and(Switch::is_on) {
+        os.boot_menu.timeout = None;
+    }
     if let Some(loader) = &mut os.loader
         && loader.path.is_some()
     {
@@ -104,13 +113,12 @@ impl Devices {
 /// Completes the devices that are there, and adds those that every guest has.
 pub(super) fn complete_devices(devices: &mut Devices, random: &mut dyn FnMut() -> [u8; 16]) {
     devices.disks.iter_mut().for_each(complete_disk);
+    sort_disks(&mut devices.disks);
     for interface in &mut devices.interfaces {
         if interface.mac.is_none() {
             interface.mac = Some(random_mac(random));
         }
-        if interface.model.is_none() && !matches!(interface.source, InterfaceSource::Other { .. }) {
-            interface.model = Some(InterfaceModel::Other("rtl8139".to_owned()));
-        }
+        complete_interface(interface);
     }
     for input in &mut devices.inputs {
         input.bus.get_or_insert(match input.kind {
@@ -177,6 +185,34 @@ fn complete_disk(disk: &mut Disk) {
     disk.target.bus.get_or_insert(bus);
     disk.driver.name.get_or_insert_with(|| "qemu".to_owned());
     disk.driver.format.get_or_insert(DiskFormat::Raw);
+}
+
+/// Disks of one bus stay together in the order of their names; a new bus goes to the end.
+fn sort_disks(disks: &mut Vec<Disk>) {
+    for disk in std::mem::take(disks) {
+        let number = disk_number(&disk.target.dev);
+        let of_bus = |other: &Disk| other.target.bus == disk.target.bus;
+        let is_later = |other: &Disk| of_bus(other) && disk_number(&other.target.dev) > number;
+        let after = || disks.iter().rposition(of_bus).map(|at| at + 1);
+        let at = disks.iter().position(is_later).or_else(after).unwrap_or(disks.len());
+        disks.insert(at, disk);
+    }
+}
+
+fn complete_interface(interface: &mut Interface) {
+    if matches!(interface.source, InterfaceSource::Other { .. }) {
+        return;
+    }
+    let model = interface.model.get_or_insert_with(|| InterfaceModel::Other("rtl8139".to_owned()));
+    if model.is_virtio() {
+        interface.driver.queues = interface.driver.queues.filter(|queues| *queues > 1);
+    } else {
+        // These are settings of virtio, and say nothing of other devices.
+        interface.driver = InterfaceDriver::default();
+        interface.virtio = VirtioOptions::default();
+        interface.backend.vhost = None;
+    }
+    interface.coalesce_rx_frames = interface.coalesce_rx_frames.filter(|frames| *frames > 0);
 }
 
 fn complete_tpm(tpm: &mut Tpm) {

@@ -10,7 +10,9 @@ mod defaults;
 mod display;
 mod machine;
 
-use super::{AddressError, Domain, assign};
+use uuid::Uuid;
+
+use super::{AddressError, Domain, GenId, assign};
 
 pub(super) use controllers::pci;
 pub use machine::MachineKind;
@@ -54,7 +56,10 @@ impl Domain {
     /// Fills in what the user left out, and assigns addresses.
     pub fn complete(&mut self, surroundings: &mut Surroundings<'_>) -> Result<(), CompleteError> {
         if self.uuid.is_none() {
-            self.uuid = Some(uuid::Builder::from_random_bytes((surroundings.random)()).into_uuid());
+            self.uuid = Some(random_uuid(surroundings.random));
+        }
+        if self.genid == Some(GenId::Generate) {
+            self.genid = Some(GenId::Fixed(random_uuid(surroundings.random)));
         }
         if let Some(machine) = surroundings.machine.take() {
             self.os.machine = Some(machine);
@@ -80,6 +85,10 @@ impl Domain {
         assign::assign_usb(&mut self.devices)?;
         Ok(())
     }
+}
+
+fn random_uuid(random: &mut dyn FnMut() -> [u8; 16]) -> Uuid {
+    uuid::Builder::from_random_bytes(random()).into_uuid()
 }
 
 /// A MAC address of QEMU's own range.

@@ -1,14 +1,17 @@
 //! Prints `<disk>`.
 
 use super::{PrintForm, node::Node};
-use crate::model::disk::{BackingStore, BlockIo, Disk, DiskSource, StartupPolicy};
+use crate::model::disk::{
+    BackingStore, BlockIo, Disk, DiskBus, DiskCache, DiskSource, ErrorPolicy, SnapshotMode, StartupPolicy,
+    Tray,
+};
 
 pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
     Node::new("disk")
         .attr("type", disk.source.as_ref().map_or("file", type_name))
         .attr("device", disk.device)
         .word("model", disk.model)
-        .word("snapshot", disk.snapshot)
+        .word("snapshot", disk.snapshot.filter(|mode| !(disk.readonly && *mode == SnapshotMode::No)))
         .maybe(print_driver(disk))
         .maybe(disk.source.as_ref().and_then(|source| print_source(source, disk.startup_policy)))
         .maybe(disk.backing_store.as_ref().map(print_backing_store))
@@ -16,8 +19,8 @@ pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
             Node::new("target")
                 .attr("dev", &disk.target.dev)
                 .word("bus", disk.target.bus)
-                .word("tray", disk.target.tray)
-                .on_off("removable", disk.target.removable)
+                .word("tray", disk.target.tray.filter(|tray| *tray == Tray::Open))
+                .on_off("removable", disk.target.removable.filter(|_| disk.target.bus == Some(DiskBus::Usb)))
                 .opt("rotation_rate", disk.target.rotation_rate),
         )
         .maybe(disk.block_io.and_then(print_block_io))
@@ -33,12 +36,13 @@ pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
 
 fn print_driver(disk: &Disk) -> Option<Node> {
     let driver = &disk.driver;
+    let is_said = |policy: &ErrorPolicy| *policy != ErrorPolicy::Default;
     Node::new("driver")
         .opt("name", driver.name.as_ref())
         .word("type", driver.format)
-        .word("cache", driver.cache)
-        .word("error_policy", driver.error_policy)
-        .word("rerror_policy", driver.rerror_policy)
+        .word("cache", driver.cache.filter(|cache| *cache != DiskCache::Default))
+        .word("error_policy", driver.error_policy.filter(is_said))
+        .word("rerror_policy", driver.rerror_policy.filter(is_said))
         .word("io", driver.io)
         .on_off("ioeventfd", driver.ioeventfd)
         .on_off("event_idx", driver.event_idx)

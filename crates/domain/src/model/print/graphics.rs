@@ -45,7 +45,12 @@ fn print_vnc(node: Node, vnc: &Vnc, listens: &[Listen], form: PrintForm) -> Node
                 .opt("websocket", vnc.websocket)
         }
     };
-    print_first_listen(node, listens)
+    let socket = match listens.first() {
+        Some(Listen::Socket { socket }) => socket.as_ref(),
+        _ => None,
+    };
+    print_first_address(node, listens)
+        .opt("socket", socket)
         .opt("keymap", vnc.keymap.as_ref())
         .word("sharePolicy", vnc.share_policy)
         .yes_no("powerControl", vnc.power_control)
@@ -66,7 +71,7 @@ fn print_spice(node: Node, spice: &Spice, listens: &[Listen], form: PrintForm) -
         }
     };
     let compression = |name, word| Node::new(name).opt("compression", word).unless_empty();
-    print_first_listen(node, listens)
+    print_first_address(node, listens)
         .opt("keymap", spice.keymap.as_ref())
         .word("defaultMode", spice.default_mode)
         .auth(&spice.auth, form)
@@ -100,11 +105,10 @@ impl Node {
     }
 }
 
-/// The first listener, in the older form that stands in the attributes.
-fn print_first_listen(node: Node, listens: &[Listen]) -> Node {
+/// The first listener's address, in the older form that stands in an attribute.
+fn print_first_address(node: Node, listens: &[Listen]) -> Node {
     match listens.first() {
         Some(Listen::Address { address }) => node.opt("listen", address.as_ref()),
-        Some(Listen::Socket { socket }) => node.opt("socket", socket.as_ref()),
         _ => node,
     }
 }

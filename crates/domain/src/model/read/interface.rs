@@ -18,9 +18,7 @@ pub(super) fn read_interface(reader: &Reader<'_, '_>) -> Interface {
     let (driver, virtio) = reader.child("driver").map(|driver| read_driver(&driver)).unwrap_or_default();
     let target = reader.child("target");
     let target = target.as_ref();
-    let model = reader.child("model").and_then(|model| model.string("type")).map(|model| {
-        VirtioModel::from_word(&model).map_or(InterfaceModel::Other(model), InterfaceModel::Virtio)
-    });
+    let model = reader.child("model").and_then(|model| model.string("type")).map(read_model);
     Interface {
         source: read_source(reader),
         mac: reader.child("mac").and_then(|mac| mac.parsed("address", "a MAC address", from_str)),
@@ -61,6 +59,17 @@ pub(super) fn read_interface(reader: &Reader<'_, '_>) -> Interface {
             })
             .collect(),
         info: read_info(reader),
+    }
+}
+
+/// libvirt takes the names that it knows in upper case as well.
+fn read_model(name: String) -> InterfaceModel {
+    const KNOWN: [&str; 6] = ["rtl8139", "e1000", "e1000e", "igb", "usb-net", "vmxnet3"];
+    let lower = name.to_ascii_lowercase();
+    match VirtioModel::from_word(&lower) {
+        Some(model) => InterfaceModel::Virtio(model),
+        None if KNOWN.contains(&lower.as_str()) => InterfaceModel::Other(lower),
+        None => InterfaceModel::Other(name),
     }
 }
 

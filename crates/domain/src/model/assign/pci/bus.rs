@@ -45,7 +45,8 @@ impl Slot {
 impl Bus {
     fn new(model: PciModel, hotplug: Option<Switch>) -> Self {
         let mut offer = Offer::of(model);
-        if hotplug == Some(Switch::Off) {
+        let is_port = matches!(model, PciModel::PcieRootPort | PciModel::PcieSwitchDownstreamPort);
+        if is_port && hotplug == Some(Switch::Off) {
             offer.can_hotplug = false;
         }
         Self { model, offer, slots: [Slot::default(); 32] }
@@ -183,7 +184,9 @@ impl Buses {
                     self.buses.push(Bus::new(PciModel::PciBridge, None));
                 } else {
                     // Conventional PCI begins at a bridge, which sits on a root port of its own.
-                    self.buses.push(Bus::new(PciModel::PcieRootPort, None));
+                    let mut port = Bus::new(PciModel::PcieRootPort, None);
+                    port.slots[0].functions = 1;
+                    self.buses.push(port);
                     self.buses.push(Bus::new(PciModel::PcieToPciBridge, None));
                 }
             }

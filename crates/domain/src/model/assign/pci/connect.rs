@@ -76,8 +76,7 @@ impl Offer {
         let (takes, can_hotplug, first_slot, last_slot): (&'static [Connection], _, _, _) = match model {
             PciModel::PciRoot => (&[Pci, PciBridge, PciExpander], true, 1, 31),
             PciModel::PciBridge | PciModel::PcieToPciBridge => (&[Pci, PciBridge], true, 1, 31),
-            PciModel::DmiToPciBridge => (&[Pci, PciBridge], true, 0, 31),
-            PciModel::PciExpanderBus => (&[Pci, PciBridge], false, 0, 31),
+            PciModel::DmiToPciBridge | PciModel::PciExpanderBus => (&[Pci, PciBridge], false, 0, 31),
             PciModel::PcieRoot => (&[Pcie, RootPort, DmiToPciBridge, PcieExpander], false, 1, 31),
             PciModel::PcieRootPort | PciModel::PcieSwitchDownstreamPort => {
                 (&[Pcie, PcieToPciBridge, SwitchUpstream], true, 0, 0)

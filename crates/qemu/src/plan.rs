@@ -353,7 +353,7 @@ fn environment(domain: &Domain, here: &Surroundings) -> Vec<(&'static str, Strin
     if let domain::model::cpu::ClockOffset::Timezone { timezone } = &domain.clock.offset {
         environment.push(("TZ", timezone.clone()));
     }
-    environment.extend(graphics::environment(domain));
+    environment.extend(graphics::environment(domain, here));
     environment
 }
 

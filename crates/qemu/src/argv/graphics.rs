@@ -215,9 +215,14 @@ fn dbus_display(
     Ok(Argument::pairs("-display", value))
 }
 
-/// What a display needs in QEMU's environment.
-pub(crate) fn environment(domain: &Domain) -> Vec<(&'static str, String)> {
+/// What displays and sound need in QEMU's environment.
+pub(crate) fn environment(domain: &Domain, here: &Surroundings) -> Vec<(&'static str, String)> {
     let mut variables = Vec::new();
+    if let Some(directory) = &here.displays.pipewire_dir
+        && domain.devices.audios.iter().any(|audio| audio.kind == AudioKind::Pipewire)
+    {
+        variables.push(("PIPEWIRE_RUNTIME_DIR", directory.display().to_string()));
+    }
     for graphics in &domain.devices.graphics {
         if let GraphicsKind::Sdl { display, xauth, .. } = &graphics.kind {
             variables.extend(xauth.iter().map(|path| ("XAUTHORITY", path.clone())));

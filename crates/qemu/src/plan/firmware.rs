@@ -172,9 +172,12 @@ fn named(domain: &Domain, loader: &Loader, path: &str, here: &Surroundings) -> F
         }
         _ => None,
     });
+    let nvram = domain.os.nvram.as_ref();
+    let format = nvram.and_then(|nvram| nvram.format.or(nvram.template_format));
+    let format = format.or_else(|| template.map(format_of)).unwrap_or(FirmwareFormat::Raw);
     Firmware {
         code: code(flash),
-        variables: keeps_variables.then(|| variables(domain, template, here)),
+        variables: keeps_variables.then(|| variables(domain, format, template, here)),
         requires_smm: secure && !smm,
         secure,
     }
@@ -195,28 +198,32 @@ fn described(domain: &Domain, loader: &Loader, descriptor: &Descriptor, here: &S
     };
     Firmware {
         code: Some(Code { path: path.into(), placement }),
-        variables: template.map(|template| variables(domain, Some(template), here)),
+        variables: template.map(|template| {
+            // The guest's copy is made from the template, so that it has the same format, whatever was wished for.
+            let nvram = domain.os.nvram.as_ref().filter(|nvram| nvram.template.is_some());
+            let format = nvram.and_then(|nvram| nvram.template_format).unwrap_or_else(|| format_of(template));
+            variables(domain, format, Some(template), here)
+        }),
         requires_smm,
         secure: requires_smm,
     }
 }
 
-fn variables(domain: &Domain, template: Option<&FlashFile>, here: &Surroundings) -> Variables {
+fn variables(
+    domain: &Domain,
+    format: FirmwareFormat,
+    template: Option<&FlashFile>,
+    here: &Surroundings,
+) -> Variables {
     let nvram = domain.os.nvram.clone().unwrap_or_default();
-    let format = nvram
-        .format
-        .or(nvram.template_format)
-        .or_else(|| template.map(format_of))
-        .unwrap_or(FirmwareFormat::Raw);
     let extension = match format {
         FirmwareFormat::Raw => "fd",
         FirmwareFormat::Qcow2 => "qcow2",
     };
-    let path = nvram.path.map(PathBuf::from);
     let usual = || here.nvram_dir.join(format!("{}_VARS.{extension}", domain.name));
     let described = || template.map(|template| template.filename.clone());
     Variables {
-        path: path.unwrap_or_else(usual),
+        path: nvram.path.map_or_else(usual, PathBuf::from),
         format,
         template: nvram.template.or_else(described).map(PathBuf::from),
     }

@@ -128,6 +128,8 @@ pub struct Displays {
     pub spice_tls_dir: Option<PathBuf>,
     /// Displays that name no address listen on a unix socket in the guest's run directory.
     pub prefer_unix_sockets: bool,
+    /// Where the sound server of the session is that guests may use.
+    pub pipewire_dir: Option<PathBuf>,
     /// The address of the message bus for D-Bus displays.
     pub dbus_address: Option<String>,
     /// The host gives every Spice display a password, by QMP, before the guest runs.

@@ -61,6 +61,7 @@ pub(crate) fn surroundings(case: &str, domain: &Domain, firmware: &[Descriptor])
         displays: Displays {
             spice_tls_dir: Some("/etc/pki/libvirt-spice".into()),
             spice_password: true,
+            pipewire_dir: Some("/run/user/1000".into()),
             // Both cases set an option of the daemon's configuration.
             prefer_unix_sockets: case.ends_with("-auto-socket-cfg"),
             dbus_address: Some(format!("unix:path=/var/run/libvirt/qemu/dbus/{run}-dbus.sock")),
@@ -69,6 +70,7 @@ pub(crate) fn surroundings(case: &str, domain: &Domain, firmware: &[Descriptor])
         chardev_tls_dir: case.starts_with("serial-tcp-tls").then(|| "/etc/pki/libvirt-chardev".into()),
         host_features: Some(BTreeSet::from(["tm".to_owned()])),
         host_model: host_cpu::model(case, domain),
+        generation_id: Some("00010203-0405-4607-8809-0a0b0c0d0e0f".to_owned()),
         vsock_cid: Some(42),
         clock: Some(HostClock { unix_seconds: 1_234_567_890, utc_offset_seconds: -1800 }),
         user: "test".to_owned(),

@@ -70,6 +70,21 @@ pub enum ExpectedError {
     },
 }
 
+impl ExpectedError {
+    /// The file that it is about.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::TooLarge { path }
+            | Self::NoHashTable { path, .. }
+            | Self::NoSecretArea { path, .. }
+            | Self::Tables { path, .. }
+            | Self::Contents { path, .. } => Some(path),
+            Self::NoFirmware | Self::NoKernel | Self::NoSignature { .. } | Self::Snp => None,
+        }
+    }
+}
+
 /// Reads the files and computes the digest of a SEV or SEV-ES launch.
 pub fn launch_digest(inputs: &LaunchInputs, caps: &Caps) -> Result<Expected, ExpectedError> {
     let path = inputs.firmware.as_ref().ok_or(ExpectedError::NoFirmware)?;

@@ -4,6 +4,7 @@ pub mod expected;
 pub mod owner;
 pub mod probe;
 mod process;
+pub mod start;
 pub mod vm;
 
 /// An error with its causes, as one line.

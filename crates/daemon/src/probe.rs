@@ -106,6 +106,7 @@ pub fn ask(emulator: &Path) -> Result<Caps, ProbeError> {
     let spawn = Spawn {
         program: emulator,
         arguments: &arguments,
+        environment: &[],
         inherited: &[],
         memory_lock: None,
         stdin: Stdio::piped(),

@@ -19,24 +19,9 @@ use tokio::io::unix::AsyncFd;
 
 use crate::vm::ExitKind;
 
-/// What sevirt passes on of its own environment. The dynamic linker's variables are the caller's business as much as
-/// QEMU's path is: the lab loads its shim by them.
-const ENVIRONMENT: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "LC_ALL",
-    "TMPDIR",
-    "XDG_RUNTIME_DIR",
-    "XDG_CACHE_HOME",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "LD_PRELOAD",
-    "LD_LIBRARY_PATH",
-    "SEVSIM_SOCKET",
-    "QEMU_MODULE_DIR",
-];
+/// What sevirt passes on of its own environment, beside what the spawner says. The dynamic linker's variables are the
+/// caller's business as much as QEMU's path is: the lab loads its shim by them.
+const PASSED_ON: &[&str] = &["LD_PRELOAD", "LD_LIBRARY_PATH", "SEVSIM_SOCKET", "QEMU_MODULE_DIR"];
 
 /// How long a dropped process may take to go.
 const DROP_SECONDS: i64 = 10;
@@ -46,6 +31,7 @@ const DROP_SECONDS: i64 = 10;
 pub(crate) struct Spawn<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [OsString],
+    pub(crate) environment: &'a [(OsString, OsString)],
     /// Kept open in QEMU, under the same numbers.
     pub(crate) inherited: &'a [BorrowedFd<'a>],
     /// How much memory QEMU may lock, in bytes; `None` leaves it as it is.
@@ -99,7 +85,8 @@ impl Spawn<'_> {
         command
             .args(self.arguments)
             .env_clear()
-            .envs(ENVIRONMENT.iter().filter_map(|name| Some((OsStr::new(name), std::env::var_os(name)?))))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(PASSED_ON.iter().filter_map(|name| Some((OsStr::new(name), std::env::var_os(name)?))))
             .current_dir("/")
             .process_group(0)
             .stdin(self.stdin)
@@ -264,6 +251,7 @@ mod tests {
         let spawn = Spawn {
             program: Path::new("/bin/sh"),
             arguments: script,
+            environment: &[],
             inherited,
             memory_lock,
             stdin: Stdio::null(),
@@ -322,6 +310,7 @@ mod tests {
         let spawn = Spawn {
             program: Path::new("/nonexistent/qemu"),
             arguments: &[],
+            environment: &[],
             inherited: &[],
             memory_lock: None,
             stdin: Stdio::null(),

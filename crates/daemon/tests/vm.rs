@@ -54,6 +54,7 @@ impl Place {
         Request {
             emulator: emulator.to_owned(),
             arguments,
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
             files: vec![(run_dir.path().join("session.base64"), b"c2Vzc2lvbg==".to_vec())],
             run_dir,
             listener,

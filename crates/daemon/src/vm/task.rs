@@ -33,6 +33,8 @@ pub struct Request {
     pub emulator: PathBuf,
     /// QEMU's arguments, the program's own name left out.
     pub arguments: Vec<OsString>,
+    /// QEMU's environment; the dynamic linker's variables are added from sevirt's own.
+    pub environment: Vec<(OsString, OsString)>,
     pub run_dir: RunDir,
     /// The listening QMP socket, whose number is among the arguments.
     pub listener: UnixListener,
@@ -111,6 +113,7 @@ struct Task<'a> {
     observer: &'a mut dyn FnMut(Notice),
     emulator: PathBuf,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     files: Vec<(PathBuf, Vec<u8>)>,
     memory_lock: Option<MemoryLock>,
     owner: Option<Owner>,
@@ -135,6 +138,7 @@ impl<'a> Task<'a> {
         let Request {
             emulator,
             arguments,
+            environment,
             run_dir,
             listener,
             files,
@@ -148,6 +152,7 @@ impl<'a> Task<'a> {
             observer,
             emulator,
             arguments,
+            environment,
             files,
             memory_lock,
             owner,
@@ -270,6 +275,7 @@ impl<'a> Task<'a> {
         let spawn = Spawn {
             program: &self.emulator,
             arguments: &self.arguments,
+            environment: &self.environment,
             inherited: &[listener.as_fd()],
             memory_lock: self.memory_lock,
             stdin: Stdio::null(),

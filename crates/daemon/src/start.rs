@@ -15,9 +15,9 @@ use attest::sev::digest::LaunchDigest;
 use attest::sev::policy::Policy;
 use attest::sev::secret::Entry;
 use domain::Domain;
-use domain::model::complete::{self, CompleteError};
 use domain::model::launch_security::{LaunchSecurity, Sev};
-use domain::model::{DomainKind, MemTune};
+use domain::model::memory::MemTune;
+use domain::model::{CompleteError, DomainKind, Surroundings};
 use host::Facts;
 use qemu::Caps;
 use qemu::plan::{LaunchInputs, Plan, PlanError, Technology};
@@ -86,7 +86,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    #[error("the firmware `{path}` has {size} bytes, and flash comes in multiples of 4096: it is cut off, or no image")]
+    #[error(
+        "the firmware `{path}` has {size} bytes, and flash comes in multiples of 4096: it is cut off, or no image"
+    )]
     CutOffFirmware { path: PathBuf, size: u64 },
     #[error("make the guest's variable store `{path}` from the template `{template}`")]
     Variables {
@@ -127,7 +129,9 @@ impl StartError {
     /// The file that it is about.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::File { path, .. } | Self::CutOffFirmware { path, .. } | Self::NoVariables { path } => Some(path),
+            Self::File { path, .. } | Self::CutOffFirmware { path, .. } | Self::NoVariables { path } => {
+                Some(path)
+            }
             Self::Variables { path, .. } | Self::VariablesFormat { path, .. } => Some(path),
             Self::Expected(error) => error.path(),
             _ => None,
@@ -230,7 +234,7 @@ fn complete(domain: &mut Domain, caps: &Caps) -> Result<(), StartError> {
         }
         bytes
     };
-    let mut surroundings = complete::Surroundings {
+    let mut surroundings = Surroundings {
         machine: machine.map(|machine| machine.name.clone()),
         cpu_model: cpu_model.to_owned(),
         emulator: Some(DEFAULT_EMULATOR.to_owned()),

@@ -53,8 +53,7 @@ fn accessible(path: &Path, access: Access) -> io::Result<()> {
 }
 
 fn check_code(code: &Code) -> Result<(), StartError> {
-    let failed =
-        |source| StartError::File { what: "the firmware", path: code.path.clone(), source };
+    let failed = |source| StartError::File { what: "the firmware", path: code.path.clone(), source };
     accessible(&code.path, Access::READ_OK).map_err(failed)?;
     let size = fs::metadata(&code.path).map_err(failed)?.len();
     let in_flash = matches!(code.placement, Placement::Flash { format: FirmwareFormat::Raw, .. });
@@ -103,8 +102,6 @@ pub(super) fn make_variables(plan: &Plan) -> Result<(), StartError> {
             template: template.clone(),
             format: format.to_string(),
         }),
-        Err(source) => {
-            Err(StartError::Variables { path: path.clone(), template: template.clone(), source })
-        }
+        Err(source) => Err(StartError::Variables { path: path.clone(), template: template.clone(), source }),
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn surroundings(
     monitor: i32,
 ) -> Surroundings {
     let from_caps = caps.sev.as_ref().ok();
-    let sev = from_caps.map(|sev| SevParams { cbitpos: sev.cbitpos, reduced_phys_bits: sev.reduced_phys_bits });
+    let sev =
+        from_caps.map(|sev| SevParams { cbitpos: sev.cbitpos, reduced_phys_bits: sev.reduced_phys_bits });
     Surroundings {
         domain_dir: domain_dir.to_owned(),
         nvram_dir: nvram_dir(),
@@ -37,7 +38,8 @@ pub(super) fn surroundings(
         firmware: facts.firmware.iter().map(|loader| loader.descriptor.clone()).collect(),
         memory_dirs: memory_dirs(domain, domain_dir),
         displays: displays(domain),
-        generation_id: matches!(domain.genid, Some(GenId::Generate)).then(|| uuid::Uuid::new_v4().to_string()),
+        generation_id: matches!(domain.genid, Some(GenId::Generate))
+            .then(|| uuid::Uuid::new_v4().to_string()),
         clock: clock::now(),
         emulator: Some(PathBuf::from(DEFAULT_EMULATOR)),
         user: variable("USER").unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string()),
@@ -82,7 +84,8 @@ fn memory_dirs(domain: &Domain, domain_dir: &Path) -> MemoryDirs {
     let mut dirs = MemoryDirs { files: domain_dir.join("memory"), ..MemoryDirs::default() };
     if domain.memory_backing.hugepages.is_some() {
         dirs.huge_pages = huge_pages(&fs::read_to_string("/proc/self/mounts").unwrap_or_default());
-        dirs.default_huge_page_kib = default_huge_page(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+        dirs.default_huge_page_kib =
+            default_huge_page(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
     }
     dirs
 }
@@ -92,7 +95,8 @@ fn huge_pages(mounts: &str) -> BTreeMap<u64, PathBuf> {
     let mut found = BTreeMap::new();
     for line in mounts.lines() {
         let mut fields = line.split(' ').skip(1);
-        let (Some(path), Some("hugetlbfs"), Some(options)) = (fields.next(), fields.next(), fields.next()) else {
+        let (Some(path), Some("hugetlbfs"), Some(options)) = (fields.next(), fields.next(), fields.next())
+        else {
             continue;
         };
         let size = options.split(',').find_map(|option| option.strip_prefix("pagesize="));

@@ -3,6 +3,8 @@
 //! Guest commands name their guest by the handle that [`Command::GuestInit`] gave, which stands for what the kernel does on
 //! `KVM_SEV_INIT`, `KVM_SEV_ES_INIT` and `KVM_SEV_INIT2`: bring the platform up if it is down and reserve an ASID.
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub(crate) mod attestation_report;
 pub(crate) mod decommission;
 pub(crate) mod factory_reset;

@@ -6,6 +6,8 @@
 //!            ─ SNP_LAUNCH_START ─> SnpUpdating ─ SNP_LAUNCH_FINISH ─> SnpRunning
 //! ```
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use attest::sev::digest::{LaunchDigest, LaunchHasher};
 use attest::sev::keys::TransportKeys;
 use attest::sev::measurement::Measurement;

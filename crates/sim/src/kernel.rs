@@ -1,6 +1,8 @@
 //! What the kernel's drivers do around the firmware when user space asks: bring it up before commands that need it up, and
 //! down before a factory reset.
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use crate::command::{Command, PlatformState, Reply};
 use crate::platform::Platform;
 use crate::status::FirmwareStatus;

@@ -7,6 +7,8 @@
 //!   └ root, made at set-up ┘└ Chip ┘└ Identity ┘
 //! ```
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod chip;
 mod identity;
 mod record;

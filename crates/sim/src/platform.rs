@@ -11,6 +11,8 @@
 //! The state is computed from what is there, so it cannot contradict it. This is the firmware alone; what the kernel does
 //! around it is in [`crate::kernel`].
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[cfg(test)]
 mod tests;
 

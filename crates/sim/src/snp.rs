@@ -12,6 +12,8 @@
 //!    104      8   guest-physical address
 //! ```
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use sha2::{Digest, Sha384};
 
 use crate::command::PageType;

@@ -1,5 +1,7 @@
 //! The firmware's error codes: AMD 55766 (SEV) table of status codes, continued by AMD 56860 (SNP).
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 /// Why the firmware refused a command, with the number it reports.
 ///
 /// Success is not a member: a command that succeeds has a reply.

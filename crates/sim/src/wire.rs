@@ -5,6 +5,8 @@
 //! fields. Byte strings carry a `u32` length. Decoding takes nothing on trust: lengths are checked against what is there and
 //! against [`MAX_FRAME`], and bytes left over are an error, so that a value has exactly one encoding.
 
+#![warn(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod read;
 mod reply;
 mod request;

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod disk;
+pub mod image;
 pub mod initramfs;
 pub mod job;
 pub mod kernel;

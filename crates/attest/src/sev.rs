@@ -14,6 +14,7 @@
 pub mod certs;
 pub mod digest;
 pub mod ec;
+pub mod explain;
 pub mod kdf;
 pub mod kernel_hashes;
 pub mod keys;

@@ -281,9 +281,11 @@ fn an_owner_and_a_processor_understand_each_other() {
     let verify = |words: &str| sevirt(&format!("verify --measurement {blob} {tik} {words}"));
     let good = "--policy 1 --api 1.55 --build 8 --firmware sevctl/ovmf-trimmed.bin";
     verify(good).succeeded();
-    verify(&good.replace("--build 8", "--build 9")).failed(5, &["NOT VERIFIED", "--build"]);
-    verify(&good.replace("--policy 1", "--policy 3")).failed(5, &["NOT VERIFIED"]);
-    verify(&good.replace("sevctl/ovmf-trimmed.bin", "sevctl/vmsa0.bin")).failed(5, &["not covered"]);
+    verify(&good.replace("--build 8", "--build 9"))
+        .failed(5, &["NOT VERIFIED", "does prove another launch", "API 1.55 build 8"]);
+    verify(&good.replace("--policy 1", "--policy 3")).failed(5, &["NOT VERIFIED", "with policy 0x1"]);
+    verify(&good.replace("sevctl/ovmf-trimmed.bin", "sevctl/vmsa0.bin"))
+        .failed(5, &["not covered", "byte for byte"]);
     let by_digest = format!("--policy 1 --api 1.55 --build 8 --digest {} --format json", launch.digest);
     assert_eq!(verify(&by_digest).json()["verified"], true);
     let measured = sevirt(&format!("measure --measurement {blob} {tik} {good} --format json"));

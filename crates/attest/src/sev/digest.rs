@@ -167,7 +167,7 @@ impl Contents<'_> {
         Ok(hasher.finish())
     }
 
-    fn tables(&self) -> Result<Firmware, ContentsError> {
+    pub(crate) fn tables(&self) -> Result<Firmware, ContentsError> {
         Firmware::parse(self.firmware).map_err(ContentsError::Firmware)
     }
 

@@ -40,10 +40,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let measurement = args.measurement.read()?;
     let verified = measurement.verify(&launch, &tik).is_ok();
     let expected = Measurement::create(&launch, &tik, *measurement.nonce());
+    let difference = if verified { None } else { covered.explain(&measurement, &tik, &launch) };
     let (verdict, next) = if verified {
         ("verified", String::new())
     } else {
-        ("NOT VERIFIED", format!("{:<15}{}\n{ADVICE}", "expected", base64(&expected.to_bytes())))
+        let lead = match &difference {
+            Some(difference) => format!("It does prove another launch, with {difference}.\n"),
+            None => CANDIDATES.to_owned(),
+        };
+        let expected = base64(&expected.to_bytes());
+        ("NOT VERIFIED", format!("{:<15}{expected}\n{lead}{WARNING}", "expected"))
     };
     let text = format!(
         "{verdict}\n{:<15}{}\n{:<15}{}\n{:<15}{}\n{:<15}API {}\n{}{next}",
@@ -61,6 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "verified": verified,
         "measurement": base64(&measurement.to_bytes()),
         "expected": base64(&expected.to_bytes()),
+        "matches_with": difference.map(|difference| difference.to_string()),
         "policy": launch.policy.0,
         "launch": covered.json(),
     });
@@ -68,12 +75,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::from(NOT_PROVEN) })
 }
 
-const ADVICE: &str = "\
-The measurement is one code over all of this, so one of these differs from what was launched:
+const CANDIDATES: &str = "\
+The measurement is one code over all of this, so something of it differs from what was launched:
   the key        is this the tik.bin of the session that the guest was started with?
   the firmware   is this file, byte for byte, the one on the host?
-  the policy     does it equal the domain's <policy> and `query-sev`?
-  the platform   do --api and --build equal `query-sev`?
-  SEV-ES         do --vcpus, --cpu and --vmsa-profile fit the host? Try the other profile.
-Until it verifies, do not inject a secret and do not resume the guest.
+  the kernel     do --kernel, --initrd and --cmdline equal the domain's, and is kernelHashes on?
+  more than one  a single other policy, platform or set of vCPUs was tried, and does not explain it
 ";
+
+const WARNING: &str = "Until it verifies, do not inject a secret and do not resume the guest.\n";

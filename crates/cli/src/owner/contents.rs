@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use attest::sev::digest::{Contents, ContentsError, EsVcpus, LaunchDigest};
+use attest::sev::explain::{Difference, explain};
 use attest::sev::kernel_hashes::{FileHasher, KernelHashes};
+use attest::sev::keys::Tik;
+use attest::sev::measurement::{Launch, Measurement};
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
 use serde_json::{Value, json};
@@ -49,6 +52,20 @@ pub(crate) struct Covered {
     /// The digest.
     pub(crate) digest: LaunchDigest,
     parts: Vec<Part>,
+    loaded: Option<Loaded>,
+}
+
+/// What the digest was computed of.
+struct Loaded {
+    image: Vec<u8>,
+    kernel_hashes: Option<KernelHashes>,
+    vcpus: Option<EsVcpus>,
+}
+
+impl Loaded {
+    fn contents(&self) -> Contents<'_> {
+        Contents { firmware: &self.image, kernel_hashes: self.kernel_hashes, vcpus: self.vcpus }
+    }
 }
 
 struct Part {
@@ -71,13 +88,11 @@ impl ContentsArgs {
             words: format!("the firmware image `{}`, {} bytes", path.display(), image.len()),
             json: json!({ "kind": "firmware", "path": path, "bytes": image.len() }),
         }];
-        let contents = Contents {
-            firmware: &image,
-            kernel_hashes: self.kernel_hashes(&mut parts)?,
-            vcpus: self.es_vcpus(&mut parts),
-        };
-        let digest = contents.digest().map_err(|error| advise(error, path))?;
-        Ok(Covered { digest, parts })
+        let kernel_hashes = self.kernel_hashes(&mut parts)?;
+        let vcpus = self.es_vcpus(&mut parts);
+        let loaded = Loaded { image, kernel_hashes, vcpus };
+        let digest = loaded.contents().digest().map_err(|error| advise(error, path))?;
+        Ok(Covered { digest, parts, loaded: Some(loaded) })
     }
 
     /// Refuses arguments that contradict the policy: SEV-ES measures vCPUs, SEV does not.
@@ -134,7 +149,17 @@ impl Covered {
     pub(crate) fn unknown(digest: LaunchDigest) -> Self {
         let words = "whatever the given digest was computed of".to_owned();
         let json = json!({ "kind": "given-digest" });
-        Self { digest, parts: vec![Part { words, json }] }
+        Self { digest, parts: vec![Part { words, json }], loaded: None }
+    }
+
+    /// The one change of the expectation that a measurement proves, if there is one.
+    pub(crate) fn explain(
+        &self,
+        measurement: &Measurement,
+        tik: &Tik,
+        expected: &Launch,
+    ) -> Option<Difference> {
+        explain(measurement, tik, expected, self.loaded.as_ref().map(Loaded::contents).as_ref())
     }
 
     /// What the digest covers and what it does not, in lines.

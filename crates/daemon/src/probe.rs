@@ -121,17 +121,14 @@ pub fn ask(emulator: &Path) -> Result<Caps, ProbeError> {
     // Pipelined: QEMU answers one after another, and this is far less than a pipe holds.
     let (_quit, rest) = talk.codec.encode(&Quit);
     bytes.extend(rest);
-    let sent = process.child.stdin.take().map_or(Ok(()), |mut stdin| {
-        stdin.write_all(&bytes)?;
-        // Its end would end QEMU before it has answered.
-        process.child.stdin = Some(stdin);
-        Ok(())
-    });
-    let replies =
-        match sent.map_err(Fault::Talk).and_then(|()| talk.replies(&mut process, Queries::COUNT + 1)) {
-            Ok(replies) => replies,
-            Err(fault) => return Err(fault.at(emulator, &talk.words)),
-        };
+    // Its end would end QEMU before it has answered. One that reads nothing will be heard to end.
+    let mut stdin = process.child.stdin.take();
+    let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
+    let replies = match talk.replies(&mut process, Queries::COUNT + 1) {
+        Ok(replies) => replies,
+        Err(fault) => return Err(fault.at(emulator, &talk.words)),
+    };
+    drop(stdin);
     if let Some(reply) = replies.iter().find(|reply| reply.id == negotiate.id()) {
         negotiate
             .read(reply.outcome.clone())
@@ -152,9 +149,6 @@ impl Fault {
         let path = emulator.to_owned();
         match self {
             Self::Silent => ProbeError::Silent { path },
-            Self::Talk(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                ProbeError::Ended { path, words: printable(words) }
-            }
             Self::Ended => ProbeError::Ended { path, words: printable(words) },
             Self::Talk(source) => ProbeError::Talk { path, source },
             Self::Codec(source) => ProbeError::Codec { path, source },
@@ -185,33 +179,34 @@ impl Talk {
             return Err(Fault::Ended);
         };
         let mut buffer = vec![0u8; 64 << 10];
-        let mut talks = true;
-        loop {
+        let (mut answers, mut complains) = (true, true);
+        while answers || complains {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let timeout = Timespec::try_from(left).map_err(|_| Fault::Silent)?;
+            // A closed end would always be ready, so it is not waited for.
+            let (out, err) = (stdout.as_fd(), stderr.as_fd());
+            let open = [(&out, answers), (&err, complains)];
+            let mut fds: Vec<PollFd<'_>> = open
+                .iter()
+                .filter(|(_, open)| *open)
+                .map(|(fd, _)| PollFd::new(*fd, PollFlags::IN))
+                .collect();
+            let count_ready = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout)))
+                .map_err(|e| Fault::Talk(e.into()))?;
+            if count_ready == 0 {
                 return Err(Fault::Silent);
             }
-            let timeout = Timespec::try_from(left).map_err(|_| Fault::Silent)?;
-            let (out, err) = (stdout.as_fd(), stderr.as_fd());
-            let mut fds = vec![PollFd::new(&out, PollFlags::IN)];
-            if talks {
-                fds.push(PollFd::new(&err, PollFlags::IN));
-            }
-            rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout)))
-                .map_err(|e| Fault::Talk(e.into()))?;
             let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-            let (answers, complains) = (ready(0), ready(1));
-            if complains {
+            let (out_ready, err_ready) = (answers && ready(0), complains && ready(usize::from(answers)));
+            if err_ready {
                 let length = stderr.read(&mut buffer).map_err(Fault::Talk)?;
-                talks = length != 0;
+                complains = length != 0;
                 self.words.extend_from_slice(buffer.get(..length).unwrap_or_default());
                 let excess = self.words.len().saturating_sub(COMPLAINT_BYTES);
                 self.words.drain(..excess);
-            } else if answers {
+            } else if out_ready {
                 let length = stdout.read(&mut buffer).map_err(Fault::Talk)?;
-                if length == 0 {
-                    return Err(Fault::Ended);
-                }
+                answers = length != 0;
                 self.codec.push(buffer.get(..length).unwrap_or_default()).map_err(Fault::Codec)?;
                 while let Some(message) = self.codec.next().map_err(Fault::Codec)? {
                     if let Incoming::Reply(reply) = message {
@@ -223,5 +218,6 @@ impl Talk {
                 }
             }
         }
+        Err(Fault::Ended)
     }
 }

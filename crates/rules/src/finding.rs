@@ -6,6 +6,9 @@ use serde::Serialize;
 use crate::fix::{Fix, Safety};
 use crate::rule::Severity;
 
+/// No rule finds more than this in one domain: what breaks a rule so often is no domain, and must not eat time.
+pub(crate) const MOST: usize = 1000;
+
 /// One place in a document where a rule holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

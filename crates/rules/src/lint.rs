@@ -50,3 +50,6 @@ pub fn images(domain: &Domain) -> impl Iterator<Item = &Path> {
 pub fn ill_formed(error: &SyntaxError) -> Finding {
     ill_formed_document::finding(error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub(crate) mod unpinned_memory;
 pub(crate) mod debuggable_guest;
 pub(crate) mod missing_policy;
 pub(crate) mod not_confidential;
+pub(crate) mod policy_for_newer_platform;
 pub(crate) mod reserved_policy_bits;
 pub(crate) mod shared_keys;
 pub(crate) mod unavailable_technology;

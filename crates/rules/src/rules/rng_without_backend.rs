@@ -2,7 +2,7 @@
 
 use domain::{Edit, NewElement};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, MOST};
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
@@ -32,6 +32,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     devices
         .children_named("rng")
         .filter(|rng| rng.child("backend").is_none())
+        .take(MOST)
         .map(|rng| {
             let backend = NewElement::new("backend").attribute("model", "random").text(DEFAULT);
             let edit = match rng.children().next() {

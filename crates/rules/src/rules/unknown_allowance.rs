@@ -1,7 +1,7 @@
 //! XML004: an allowance that allows nothing.
 
 use crate::allow;
-use crate::finding::Finding;
+use crate::finding::{Finding, MOST};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
 
@@ -26,5 +26,6 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             let error = allow::code(&word).err()?;
             Some(RULE.finding(span, error.to_string()).help("the override has no effect"))
         })
+        .take(MOST)
         .collect()
 }

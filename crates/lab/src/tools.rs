@@ -58,12 +58,7 @@ impl Tools {
     /// Something is missing or too old; the error names it and where it comes from.
     pub fn find() -> Result<Self, ToolError> {
         let qemu = program(QEMU, "qemu-system-x86")?;
-        let qemu_img = program(QEMU_IMG, "qemu-utils")?;
-        let busybox = program(BUSYBOX, "busybox-static")?;
-        let dynamic = std::fs::read(&busybox).is_ok_and(|elf| needs_loader(&elf));
-        if dynamic {
-            return Err(ToolError::DynamicBusybox { path: busybox });
-        }
+        let (qemu_img, busybox) = (qemu_img()?, busybox()?);
         let sevirt = env::current_exe().map_err(ToolError::Own)?;
         let directory = match env::var_os("SEVIRT_LIB_DIR") {
             Some(directory) => PathBuf::from(directory),
@@ -87,6 +82,24 @@ impl Tools {
         check_version(&tools.qemu)?;
         Ok(tools)
     }
+}
+
+/// The program that makes and converts disk images.
+///
+/// # Errors
+/// It is not installed.
+pub fn qemu_img() -> Result<PathBuf, ToolError> {
+    program(QEMU_IMG, "qemu-utils")
+}
+
+/// A busybox that runs in an initramfs.
+///
+/// # Errors
+/// It is not installed, or is not statically linked.
+pub fn busybox() -> Result<PathBuf, ToolError> {
+    let path = program(BUSYBOX, "busybox-static")?;
+    let dynamic = std::fs::read(&path).is_ok_and(|elf| needs_loader(&elf));
+    if dynamic { Err(ToolError::DynamicBusybox { path }) } else { Ok(path) }
 }
 
 /// The outer machine sees the host's files but for those directories that it has for itself.

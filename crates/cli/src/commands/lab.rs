@@ -1,6 +1,7 @@
 //! `sevirt lab …`: SEV guests on a machine without SEV, in an emulated AMD host with a simulated secure processor.
 
 mod exec;
+mod image;
 mod progress;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 enum Command {
     Exec(exec::ExecArgs),
     Shell(exec::ShellArgs),
+    Image(image::ImageArgs),
 }
 
 /// What all of the lab's machines have in common.
@@ -65,6 +67,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Exec(args) => exec::exec(args),
         Command::Shell(args) => exec::shell(&args),
+        Command::Image(args) => image::image(&args),
     }
 }
 

@@ -148,6 +148,8 @@ pub(crate) fn plan(domain: &Domain, caps: &Caps, here: &Surroundings) -> Result<
         }
         code.placement = Placement::Rom;
         firmware.variables = None;
+        // Nor is there a system management mode that could guard them.
+        firmware.requires_smm = false;
         firmware.secure = false;
     }
     Ok(firmware)

@@ -18,10 +18,6 @@ use qemu::{Caps, plan::Plan};
 
 /// Cases that use only what is modelled and still differ, with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    (
-        "audio-pipewire-minimal",
-        "the environment names a session's PipeWire; a guest of sevirt has no session",
-    ),
     ("audio-default-nographics", "libvirt takes the kind of audio from its own environment"),
     ("audio-default-sdl", "as above"),
     ("channel-virtio-unix", "libvirt drops a socket's path that an older libvirt has made"),

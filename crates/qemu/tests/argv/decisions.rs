@@ -1,0 +1,183 @@
+//! What a plan decides beside the command line: launch inputs, files, notes, refusals.
+
+use std::{fs, path::Path};
+
+use domain::{
+    Domain,
+    model::{launch_security::LaunchSecurity, os::Nvram},
+};
+use qemu::{
+    Caps,
+    caps::CpuSignature,
+    plan::{DeviceKind, Placement, Plan, PlanError, SevParams, Surroundings, Technology},
+};
+
+use crate::host;
+
+fn defined(case: &str) -> (Domain, Caps) {
+    let caps = host::caps();
+    let domain = host::define(&fs::read_to_string(host::data(case)).unwrap(), &caps);
+    (domain, caps)
+}
+
+#[track_caller]
+fn plan(case: &str, change: impl Fn(&mut Domain, &mut Caps, &mut Surroundings)) -> Result<Plan, PlanError> {
+    let (mut domain, mut caps) = defined(case);
+    let mut here = host::surroundings();
+    change(&mut domain, &mut caps, &mut here);
+    Plan::new(&domain, &caps, &here)
+}
+
+#[track_caller]
+fn refusal(case: &str, change: impl Fn(&mut Domain, &mut Caps, &mut Surroundings)) -> String {
+    plan(case, change).unwrap_err().to_string()
+}
+
+#[test]
+fn the_launch_inputs_are_those_of_the_guest() {
+    let es = plan("sev-es-direct-boot.xml", |_, _, _| {}).unwrap();
+    let inputs = es.launch_inputs().unwrap();
+    assert_eq!((inputs.technology, inputs.policy, inputs.vcpus), (Technology::SevEs, 7, 2));
+    assert_eq!(inputs.firmware.as_deref(), Some(Path::new("/usr/share/edk2/ovmf/OVMF.amdsev.fd")));
+    assert!(inputs.kernel_hashes);
+    assert_eq!(inputs.boot.as_ref().unwrap().cmdline.as_deref(), Some("console=ttyS0 root=/dev/vda, quiet"));
+    assert_eq!(inputs.vcpu_signature, Some(CpuSignature { family: 25, model: 1, stepping: 1 }));
+
+    let snp = plan("snp.xml", |_, _, _| {}).unwrap();
+    let inputs = snp.launch_inputs().unwrap();
+    assert_eq!((inputs.technology, inputs.policy, inputs.vcpus), (Technology::SevSnp, 0x30000, 1));
+    assert_eq!(inputs.cpu_model, "EPYC-Milan-v1");
+    assert!(plan("minimal.xml", |_, _, _| {}).unwrap().launch_inputs().is_none());
+}
+
+#[test]
+fn the_owners_blobs_become_files_and_stay_out_of_debug_output() {
+    let plan = plan("sev-es-direct-boot.xml", |_, _, _| {}).unwrap();
+    let files: Vec<_> =
+        plan.files().iter().map(|file| (file.path.to_str().unwrap(), file.contents.as_slice())).collect();
+    assert_eq!(
+        files,
+        [
+            ("/run/sevirt/guest/dh_cert.base64", b"AQAAAAAOAAAA".as_slice()),
+            ("/run/sevirt/guest/session.base64", b"AgAAAAAOAAAA".as_slice()),
+        ]
+    );
+    assert!(!format!("{:?}", plan.files()).contains("65, 81"));
+}
+
+#[test]
+fn an_snp_guests_firmware_goes_to_memory() {
+    let plan = plan("snp.xml", |_, _, _| {}).unwrap();
+    assert_eq!(plan.firmware().code.as_ref().unwrap().placement, Placement::Rom);
+    assert_eq!(plan.firmware().variables, None);
+    assert_eq!(plan.notes().len(), 2);
+}
+
+#[test]
+fn chosen_firmware_can_do_what_the_guest_needs() {
+    let code = |plan: &Plan| plan.firmware().code.as_ref().unwrap().path.to_str().unwrap().to_owned();
+    let case = "sev-chosen-firmware.xml";
+    let sev = plan(case, |_, _, _| {}).unwrap();
+    assert_eq!(code(&sev), "/fw/CODE.fd");
+    let variables = sev.firmware().variables.as_ref().unwrap();
+    assert_eq!(variables.path, Path::new("/var/lib/sevirt/nvram/chosen_VARS.fd"));
+    assert_eq!(variables.template.as_deref(), Some(Path::new("/fw/VARS.fd")));
+
+    let plain = plan(case, |domain, _, _| domain.launch_security = None).unwrap();
+    assert_eq!(code(&plain), "/fw/CODE.secboot.fd");
+    assert!(plain.firmware().secure);
+
+    let snp = plan(case, |domain, _, _| {
+        domain.launch_security = Some(LaunchSecurity::SevSnp(Box::default()));
+        let Some(LaunchSecurity::SevSnp(snp)) = &mut domain.launch_security else { unreachable!() };
+        snp.policy = Some(0x30000);
+    })
+    .unwrap();
+    assert_eq!(code(&snp), "/fw/AMDSEV.fd");
+    assert_eq!(
+        refusal(case, |_, _, here| here.firmware.clear()),
+        "no firmware descriptor for efi fits: amd-sev, machine pc-q35-10.0"
+    );
+}
+
+#[test]
+fn variables_of_a_known_image_have_its_template() {
+    let plan = plan("snp.xml", |domain, _, _| {
+        domain.launch_security = None;
+        domain.os.loader.as_mut().unwrap().path = Some("/fw/CODE.fd".to_owned());
+        domain.os.nvram = Some(Nvram::default());
+    })
+    .unwrap();
+    let variables = plan.firmware().variables.as_ref().unwrap();
+    assert_eq!(variables.path, Path::new("/var/lib/sevirt/nvram/snp_VARS.fd"));
+    assert_eq!(variables.template.as_deref(), Some(Path::new("/fw/VARS.fd")));
+}
+
+#[test]
+fn the_host_fills_in_what_the_domain_leaves_out_of_sev() {
+    let case = "sev-chosen-firmware.xml";
+    let argument = |plan: &Plan| {
+        let argv = plan.argv().into_iter().map(|word| word.into_string().unwrap());
+        argv.filter(|word| word.contains("sev-guest")).collect::<String>()
+    };
+    let asked = plan(case, |_, _, _| {}).unwrap();
+    assert!(argument(&asked).contains(r#""cbitpos":51,"reduced-phys-bits":1"#));
+    let given = SevParams { cbitpos: 47, reduced_phys_bits: 5 };
+    let given = plan(case, |_, _, here| here.sev = Some(given)).unwrap();
+    assert!(argument(&given).contains(r#""cbitpos":47,"reduced-phys-bits":5"#));
+    assert_eq!(
+        refusal(case, |_, caps, _| caps.sev = Err("no".into())),
+        "neither the domain nor the host tells the position of the C-bit"
+    );
+}
+
+#[test]
+fn what_cannot_be_given_is_refused_by_name() {
+    assert_eq!(
+        refusal("minimal.xml", |domain, _, _| {
+            domain.launch_security = Some(LaunchSecurity::Other { kind: "tdx".into() });
+        }),
+        "launch security of type tdx is not supported"
+    );
+    assert_eq!(
+        refusal("minimal.xml", |domain, _, _| domain.os.arch = Some("aarch64".into())),
+        "guests of architecture aarch64 are not supported"
+    );
+    assert_eq!(
+        refusal("minimal.xml", |domain, _, _| domain.vcpu.current = Some(2)),
+        "2 virtual CPUs of at most 1"
+    );
+    assert_eq!(
+        refusal("many-devices.xml", |domain, _, _| domain.devices.disks[0].info.address = None),
+        "`virtio-disk0` has no address of the kind that its bus needs"
+    );
+    assert_eq!(
+        refusal("snp.xml", |_, caps, _| caps.cpu_models.clear()),
+        "none of QEMU's CPU models can be used on this host"
+    );
+}
+
+#[test]
+fn devices_have_the_arguments_of_device_add() {
+    let plan = plan("many-devices.xml", |_, _, _| {}).unwrap();
+    let nic = plan.devices().find(|device| device.kind == DeviceKind::Interface).unwrap();
+    let arguments = nic.device_add().unwrap();
+    assert_eq!(arguments.get("driver").unwrap(), "virtio-net-pci-non-transitional");
+    assert_eq!(arguments.get("id").unwrap(), nic.id.as_str());
+}
+
+#[test]
+fn a_seed_guest_hears_what_was_decided_for_it() {
+    let caps = host::caps();
+    let seed = host::cases().into_iter().find(|path| path.ends_with("q35.xml")).unwrap();
+    let domain = host::define(&fs::read_to_string(seed).unwrap(), &caps);
+    let plan = Plan::new(&domain, &caps, &host::surroundings()).unwrap();
+    assert_eq!(
+        plan.notes(),
+        [
+            "rng0 has no backend; it reads /dev/urandom",
+            "net0: network `default` is not known here; user-mode networking is used",
+        ]
+    );
+    assert!(plan.unmodelled().is_empty(), "{:?}", plan.unmodelled());
+}

@@ -36,6 +36,30 @@ pub struct Devices {
     pub vsock: Option<Vsock>,
 }
 
+impl Devices {
+    /// How many devices there are.
+    pub fn count(&self) -> usize {
+        self.disks.len()
+            + self.controllers.len()
+            + self.interfaces.len()
+            + self.serials.len()
+            + self.consoles.len()
+            + self.channels.len()
+            + self.inputs.len()
+            + self.tpms.len()
+            + self.graphics.len()
+            + self.audios.len()
+            + self.videos.len()
+            + self.hubs.len()
+            + self.watchdogs.len()
+            + self.rngs.len()
+            + self.panics.len()
+            + usize::from(self.memballoon.is_some())
+            + usize::from(self.iommu.is_some())
+            + usize::from(self.vsock.is_some())
+    }
+}
+
 /// The `<driver>` attributes that every virtio device has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VirtioOptions {

@@ -54,6 +54,12 @@ pub(super) fn complete(domain: &mut Domain, machine: MachineKind) -> Result<(), 
     for controller in &devices.controllers {
         let kind = controller.kind.name();
         if let Some(index) = controller.index
+            && kind == ControllerType::Pci
+            && index > MOST
+        {
+            return Err(CompleteError::ControllerIndex { kind: kind.word(), index, most: MOST });
+        }
+        if let Some(index) = controller.index
             && !is_companion(controller)
             && !seen.insert((kind, index))
         {
@@ -118,7 +124,7 @@ fn add_up_to(
         return Ok(());
     };
     if last > MOST {
-        return Err(CompleteError::TooManyControllers { kind: kind().name().word(), most: MOST });
+        return Err(CompleteError::ControllerIndex { kind: kind().name().word(), index: last, most: MOST });
     }
     for index in 0..=last {
         devices.add_controller(kind(), index);

@@ -42,19 +42,26 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// Why a definition cannot be completed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompleteError {
+    #[error("the domain has {count} devices, more than {most}")]
+    TooManyDevices { count: usize, most: usize },
     #[error("the controllers of the kind `{kind}` and index {index} are two")]
     TwoControllers { kind: &'static str, index: u32 },
-    #[error(
-        "the last controller of the kind `{kind}` is needed by a device, but its number is beyond {most}"
-    )]
-    TooManyControllers { kind: &'static str, most: u32 },
+    #[error("the index {index} of a controller of the kind `{kind}` is beyond {most}")]
+    ControllerIndex { kind: &'static str, index: u32, most: u32 },
     #[error(transparent)]
     Address(#[from] AddressError),
 }
 
+/// More devices than this fit no machine, and would take long to place.
+const MOST_DEVICES: usize = 4096;
+
 impl Domain {
     /// Fills in what the user left out, and assigns addresses.
     pub fn complete(&mut self, surroundings: &mut Surroundings<'_>) -> Result<(), CompleteError> {
+        let count = self.devices.count();
+        if count > MOST_DEVICES {
+            return Err(CompleteError::TooManyDevices { count, most: MOST_DEVICES });
+        }
         if self.uuid.is_none() {
             self.uuid = Some(random_uuid(surroundings.random));
         }
@@ -68,7 +75,9 @@ impl Domain {
         defaults::complete_domain(self, surroundings);
         controllers::add_default(self, machine);
         defaults::complete_devices(&mut self.devices, surroundings.random);
-        defaults::add_ps2_inputs(self);
+        if machine != MachineKind::Other {
+            defaults::add_ps2_inputs(self);
+        }
         defaults::complete_watchdogs(&mut self.devices, machine);
         display::complete(&mut self.devices);
         console::complete(&mut self.devices);

@@ -66,7 +66,7 @@ fn read_address(reader: &Reader<'_, '_>) -> Option<Address> {
         Some("virtio-mmio") => Some(Address::VirtioMmio),
         Some("unassigned") => Some(Address::Unassigned),
         Some(kind) => {
-            reader.not_modelled(format!("addresses of the kind `{kind}` are not supported"));
+            reader.not_modelled(&format!("addresses of the kind `{kind}` are not supported"));
             None
         }
         None => {

@@ -194,9 +194,15 @@ fn unnamed_socket() -> CharKind {
 /// A Unix socket whose type stands in the `<source>` itself.
 pub(super) fn read_typed_unix_source(source: &Reader<'_, '_>) -> Option<CharSource> {
     match source.discriminator("type")? {
-        CharType::Unix => Some(CharSource { kind: read_unix(source), log: None }),
+        CharType::Unix => match read_unix(source) {
+            CharKind::Unix { path: None, .. } => {
+                source.missing("attribute `path`");
+                None
+            }
+            kind => Some(CharSource { kind, log: None }),
+        },
         other => {
-            source.not_modelled(format!("a source of the kind `{other}` is not supported here"));
+            source.not_modelled(&format!("a source of the kind `{other}` is not supported here"));
             None
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn read_vcpu(reader: &Reader<'_, '_>) -> Vcpu {
             .unwrap_or(1),
     };
     if current.is_some_and(|current| !(1..=count).contains(&current)) {
-        reader.malformed_attribute("current", format!("not from 1 to {count}"));
+        reader.malformed_attribute("current", &format!("not from 1 to {count}"));
     }
     Vcpu {
         count,
@@ -60,7 +60,7 @@ pub(super) fn read_cpu(reader: &Reader<'_, '_>) -> Cpu {
         check: reader.word("check"),
         migratable: reader.on_off("migratable"),
         model: reader.child("model").map(|model| CpuModel {
-            name: model.text().map(|name| name.trim().to_owned()),
+            name: model.trimmed_text(),
             fallback: model.word("fallback"),
             vendor_id: model.string("vendor_id"),
         }),
@@ -137,7 +137,7 @@ fn read_offset(reader: &Reader<'_, '_>) -> ClockOffset {
             }
         },
         Some(other) => {
-            reader.malformed_attribute("offset", format!("`{other}` is not a clock offset"));
+            reader.malformed_attribute("offset", &format!("`{other}` is not a clock offset"));
             ClockOffset::default()
         }
     }

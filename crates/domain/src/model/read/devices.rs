@@ -13,7 +13,7 @@ pub(super) fn read_devices(reader: &Reader<'_, '_>) -> Devices {
         reader.children(name).filter_map(|child| read(&child)).collect()
     }
     Devices {
-        emulator: reader.child_text("emulator").map(|path| path.trim().to_owned()),
+        emulator: reader.child("emulator").and_then(|path| path.trimmed_text()),
         disks: all(reader, "disk", disk::read_disk),
         controllers: all(reader, "controller", controller::read_controller),
         interfaces: all(reader, "interface", |child| Some(interface::read_interface(child))),

@@ -86,7 +86,7 @@ fn read_source(reader: &Reader<'_, '_>) -> (Option<DiskSource>, Option<StartupPo
     let source = reader.child("source");
     let Some(known) = SourceKind::from_word(&kind) else {
         if let Some(source) = source {
-            source.not_modelled(format!("sources of the kind `{kind}` are not supported"));
+            source.not_modelled(&format!("sources of the kind `{kind}` are not supported"));
         }
         return (Some(DiskSource::Other { kind }), None);
     };

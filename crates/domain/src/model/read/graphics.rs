@@ -35,7 +35,7 @@ pub(super) fn read_graphics(reader: &Reader<'_, '_>) -> Option<Graphics> {
             }
         }
         Some(kind) => {
-            reader.not_modelled(format!("displays of the kind `{kind}` are not supported"));
+            reader.not_modelled(&format!("displays of the kind `{kind}` are not supported"));
             return Some(Graphics {
                 kind: GraphicsKind::Other { kind: kind.to_owned() },
                 listens: Vec::new(),
@@ -66,7 +66,7 @@ fn read_listens(reader: &Reader<'_, '_>) -> Vec<Listen> {
             Some(Listen::Address { address: Some(same) }) if *same == address => {}
             Some(Listen::Network { .. }) => {}
             Some(_) => {
-                reader.malformed_attribute("listen", "`listen` contradicts the first `<listen>`".to_owned());
+                reader.malformed_attribute("listen", "`listen` contradicts the first `<listen>`");
             }
         }
     }
@@ -91,7 +91,7 @@ fn read_listen(reader: &Reader<'_, '_>, outer: Option<&str>) -> Option<Listen> {
             reader.settle();
             reader.malformed_attribute(
                 "type",
-                format!("`{}` is not a kind of listener", other.unwrap_or_default()),
+                &format!("`{}` is not a kind of listener", other.unwrap_or_default()),
             );
             None
         }

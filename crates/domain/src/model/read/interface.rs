@@ -93,7 +93,7 @@ fn read_source(reader: &Reader<'_, '_>) -> InterfaceSource {
             portgroup: source.as_ref().and_then(|source| source.string("portgroup")),
         },
         Some(kind) => {
-            reader.not_modelled(format!("interfaces of the kind `{kind}` are not supported"));
+            reader.not_modelled(&format!("interfaces of the kind `{kind}` are not supported"));
             if let Some(source) = &source {
                 source.settle();
             }

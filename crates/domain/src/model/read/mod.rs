@@ -34,7 +34,7 @@ impl Domain {
 fn read_domain(reader: &Reader<'_, '_>) -> Domain {
     if reader.element().name() != "domain" {
         reader.settle();
-        reader.malformed(reader.element().name_span(), "the root element is not `domain`".to_owned());
+        reader.malformed(reader.element().name_span(), "the root element is not `domain`");
         return Domain::default();
     }
     let kind = match reader.known_word("type") {
@@ -92,10 +92,10 @@ fn read_name(reader: &Reader<'_, '_>) -> String {
     };
     let name = child.text().unwrap_or_default();
     if name.trim().is_empty() {
-        child.malformed(child.element().span(), "a domain needs a name".to_owned());
+        child.malformed(child.element().span(), "a domain needs a name");
     } else if name.contains(['/', '\n', '\0']) {
         let message = "a name has neither a slash nor a line break".to_owned();
-        child.malformed(child.element().text_span(), message);
+        child.malformed(child.element().text_span(), &message);
     }
     name
 }

@@ -16,7 +16,7 @@ pub(super) fn read_os(domain: &Reader<'_, '_>) -> Os {
         firmware: reader.word("firmware"),
         firmware_features: reader.child("firmware").map(|list| read_features(&list)).unwrap_or_default(),
         loader: reader.child("loader").map(|loader| Loader {
-            path: loader.text(),
+            path: loader.trimmed_text(),
             readonly: loader.yes_no("readonly"),
             kind: loader.word("type"),
             secure: loader.yes_no("secure"),
@@ -42,7 +42,7 @@ pub(super) fn read_os(domain: &Reader<'_, '_>) -> Os {
             os.machine = kind.string("machine");
             let is_hvm = kind.element().text().trim() == "hvm";
             if !is_hvm {
-                kind.malformed(kind.element().text_span(), "only `hvm` guests can run here".to_owned());
+                kind.malformed(kind.element().text_span(), "only `hvm` guests can run here");
             }
         }
         None => reader.missing("element `type`"),
@@ -67,12 +67,12 @@ fn read_nvram(reader: &Reader<'_, '_>) -> Nvram {
         format: reader.word("format"),
     };
     match kind.as_deref() {
-        None => nvram.path = reader.text().map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()),
+        None => nvram.path = reader.trimmed_text(),
         Some("file") => {
             nvram.path = reader.child("source").map(|source| source.required_string("file"));
         }
         Some(kind) => {
-            reader.not_modelled(format!("variables on a `{kind}` source are not supported"));
+            reader.not_modelled(&format!("variables on a `{kind}` source are not supported"));
         }
     }
     nvram

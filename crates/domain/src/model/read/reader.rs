@@ -24,13 +24,13 @@ impl Problems {
     /// More problems of one kind than this are not worth reading, and must not eat memory.
     const MOST: usize = 1000;
 
-    fn push(&self, problem: Problem) {
-        let mut same_kind = match problem.kind {
+    fn push(&self, kind: ProblemKind, problem: impl FnOnce() -> Problem) {
+        let mut same_kind = match kind {
             ProblemKind::Malformed => self.malformed.borrow_mut(),
             ProblemKind::NotModelled => self.not_modelled.borrow_mut(),
         };
         if same_kind.len() < Self::MOST {
-            same_kind.push(problem);
+            same_kind.push(problem());
         }
     }
 
@@ -99,8 +99,8 @@ impl<'d, 'p> Reader<'d, 'p> {
         let value = attribute.value();
         let parsed = parse(&value);
         if parsed.is_none() {
-            let message = format!("`{}` is not {expected}", shorten(&value));
-            self.report(ProblemKind::Malformed, attribute.value_span(), &format!("@{name}"), message);
+            let message = format!("`{}` is not {expected}", shorten(&value, VALUE_LENGTH));
+            self.report(ProblemKind::Malformed, attribute.value_span(), &format!("@{name}"), &message);
         }
         parsed
     }
@@ -116,8 +116,9 @@ impl<'d, 'p> Reader<'d, 'p> {
         let value = attribute.value();
         let known = K::from_word(&value);
         if known.is_none() {
-            let message = format!("`{}` is not supported, only {}", shorten(&value), words::<K>());
-            self.report(ProblemKind::NotModelled, attribute.value_span(), &format!("@{name}"), message);
+            let message =
+                format!("`{}` is not supported, only {}", shorten(&value, VALUE_LENGTH), words::<K>());
+            self.report(ProblemKind::NotModelled, attribute.value_span(), &format!("@{name}"), &message);
         }
         known
     }
@@ -171,7 +172,7 @@ impl<'d, 'p> Reader<'d, 'p> {
         let first = children.next()?;
         for surplus in children {
             surplus.settle();
-            surplus.malformed(surplus.element.start_tag_span(), "given more than once".to_owned());
+            surplus.malformed(surplus.element.start_tag_span(), "given more than once");
         }
         Some(first)
     }
@@ -208,13 +209,18 @@ impl<'d, 'p> Reader<'d, 'p> {
         Some(self.element.text().into_owned()).filter(|text| !text.is_empty())
     }
 
+    /// The element's text without the white space around it; `None` where nothing is left.
+    pub(super) fn trimmed_text(&self) -> Option<String> {
+        Some(self.element.text().trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
     /// The element's text that `parse` must accept, without the white space around it.
     pub(super) fn parsed_text<T>(&self, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.element.text();
         let parsed = parse(text.trim());
         if parsed.is_none() {
-            let message = format!("`{}` is not {expected}", shorten(text.trim()));
-            self.malformed(self.element.text_span(), message);
+            let message = format!("`{}` is not {expected}", shorten(text.trim(), VALUE_LENGTH));
+            self.malformed(self.element.text_span(), &message);
         }
         parsed
     }
@@ -259,17 +265,17 @@ impl<'d, 'p> Reader<'d, 'p> {
     }
 
     /// Reports the whole element as one that sevirt has no notion of.
-    pub(super) fn not_modelled(&self, message: String) {
+    pub(super) fn not_modelled(&self, message: &str) {
         self.settle();
         self.report(ProblemKind::NotModelled, self.element.start_tag_span(), "", message);
     }
 
-    pub(super) fn malformed(&self, span: Span, message: String) {
+    pub(super) fn malformed(&self, span: Span, message: &str) {
         self.report(ProblemKind::Malformed, span, "", message);
     }
 
     /// Reports the value of an attribute; the whole start tag where there is no such attribute.
-    pub(super) fn malformed_attribute(&self, name: &'static str, message: String) {
+    pub(super) fn malformed_attribute(&self, name: &'static str, message: &str) {
         let span = match self.element.attribute(name) {
             Some(attribute) => attribute.value_span(),
             None => self.element.start_tag_span(),
@@ -279,11 +285,16 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// Reports that something required is not there.
     pub(super) fn missing(&self, what: &str) {
-        self.malformed(self.element.start_tag_span(), format!("{what} is missing"));
+        self.malformed(self.element.start_tag_span(), &format!("{what} is missing"));
     }
 
-    fn report(&self, kind: ProblemKind, span: Span, suffix: &str, message: String) {
-        self.problems.push(Problem { span, kind, path: path(self.element) + suffix, message });
+    fn report(&self, kind: ProblemKind, span: Span, suffix: &str, message: &str) {
+        self.problems.push(kind, || Problem {
+            span,
+            kind,
+            path: path(self.element) + &shorten(suffix, NAME_LENGTH),
+            message: shorten(message, MESSAGE_LENGTH),
+        });
     }
 }
 
@@ -297,12 +308,12 @@ impl Drop for Reader<'_, '_> {
             let is_namespace = name == "xmlns" || name.starts_with("xmlns:");
             if !is_namespace && !self.taken_attributes.borrow().contains(&name) {
                 let suffix = format!("@{name}");
-                self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported".to_owned());
+                self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported");
             }
         }
         for child in self.element.children() {
             if !self.taken_children.borrow().contains(&child.name()) {
-                Reader::new(child, self.problems).not_modelled("not supported".to_owned());
+                Reader::new(child, self.problems).not_modelled("not supported");
             }
         }
     }
@@ -310,10 +321,10 @@ impl Drop for Reader<'_, '_> {
 
 /// The names from below the root element down to this one, with slashes; the root's own name for the root.
 fn path(element: Element<'_>) -> String {
-    let mut names = vec![element.name()];
+    let mut names = vec![shorten(element.name(), NAME_LENGTH)];
     let mut next = element.parent();
     while let Some(parent) = next {
-        names.push(parent.name());
+        names.push(shorten(parent.name(), NAME_LENGTH));
         next = parent.parent();
     }
     if names.len() > 1 {
@@ -332,13 +343,18 @@ fn one_of<K: Keyword>() -> String {
     format!("one of {}", words::<K>())
 }
 
-/// The start of a value that may be long.
-fn shorten(value: &str) -> String {
-    const MOST: usize = 60;
-    if value.chars().count() <= MOST {
-        return value.to_owned();
+/// How many characters of a name, of a value, and of a whole message a problem repeats: a document may have
+/// names and values of any length.
+const NAME_LENGTH: usize = 60;
+const VALUE_LENGTH: usize = 60;
+const MESSAGE_LENGTH: usize = 500;
+
+/// The start of a text that may be long.
+fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
     }
-    value.chars().take(MOST).chain(['…']).collect()
 }
 
 /// A number in the given radix; `0x` always means hexadecimal.

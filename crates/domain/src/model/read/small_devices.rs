@@ -92,7 +92,7 @@ fn read_rng_backend(reader: &Reader<'_, '_>) -> Option<RngBackend> {
         }
     }
     Some(match reader.discriminator("model")? {
-        BackendModel::Random => RngBackend::Random { path: reader.text().map(|path| path.trim().to_owned()) },
+        BackendModel::Random => RngBackend::Random { path: reader.trimmed_text() },
         BackendModel::Egd => RngBackend::Egd(chardev::read_source(reader)?),
         BackendModel::Builtin => RngBackend::Builtin,
     })

@@ -4,11 +4,12 @@
 //! owner can read; they never stand on a command line or in a message.
 
 mod contents;
+mod domain;
 mod input;
 mod launch;
 mod output;
 
-pub(crate) use contents::{ContentsArgs, Covered};
+pub(crate) use contents::{ContentsArgs, Covered, Source};
 pub(crate) use input::{read_blob, read_secret, read_tek, read_tik};
-pub(crate) use launch::{ApiArgs, MeasurementArg, PolicyArg, parse_api};
+pub(crate) use launch::{ApiArgs, MeasurementArg, PolicyArg, parse_api, parse_policy};
 pub(crate) use output::{Format, PrivateFiles, base64, print};

@@ -131,6 +131,73 @@ fn digest_refuses_what_cannot_be_launched() {
     sevirt(&format!("digest {stock} --initrd sevctl/initrd")).failed(2, &["--kernel"]);
 }
 
+/// A domain whose firmware is in the test data and whose emulator is the one installed.
+fn domain(directory: &TempDir, policy: &str, cpu: &str, sev: &str) -> String {
+    let firmware = test_data().join("sevctl/ovmf-trimmed.bin");
+    let path = directory.path().join("guest.xml");
+    let xml = format!(
+        "<domain type='kvm'>
+          <name>guest</name><memory unit='MiB'>512</memory><vcpu>4</vcpu>
+          <os><type arch='x86_64' machine='q35'>hvm</type>
+            <loader readonly='yes' type='rom'>{}</loader>
+            <kernel>{}</kernel><cmdline>foo bar </cmdline></os>
+          {cpu}
+          <devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices>
+          <launchSecurity type='sev'{sev}><policy>{policy}</policy></launchSecurity>
+        </domain>",
+        firmware.display(),
+        test_data().join("sevctl/kernel").display(),
+    );
+    fs::write(&path, xml).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_domain_gives_the_digest_that_its_files_give() {
+    let directory = TempDir::new().unwrap();
+    let of_domain = |policy, cpu, sev| sevirt(&format!("digest -q {}", domain(&directory, policy, cpu, sev)));
+    let of_files = |words: &[&str]| {
+        let firmware = ["digest", "-q", "--firmware", "sevctl/ovmf-trimmed.bin"];
+        sevirt_with(&[&firmware, words].concat()).out
+    };
+    let plain = of_domain("0x1", "<cpu mode='host-model'/>", "");
+    assert_eq!(plain.out, of_files(&[]), "{}", plain.err);
+    let hashed = of_domain("0x1", "", " kernelHashes='yes'");
+    assert_eq!(
+        hashed.out,
+        of_files(&["--kernel", "sevctl/kernel", "--cmdline", "foo bar "]),
+        "{}",
+        hashed.err
+    );
+    let milan = "<cpu mode='custom'><model>EPYC-Milan</model></cpu>";
+    let es = of_domain("0x5", milan, "");
+    assert_eq!(es.out, of_files(&["--vcpus", "4", "--cpu", "EPYC-Milan"]), "{}", es.err);
+
+    let path = domain(&directory, "0x1", "", "");
+    let words = sevirt(&format!("digest {path}"));
+    assert!(words.out.contains("kernelHashes is off"), "{}", words.out);
+    let verify =
+        format!("verify --measurement {MEASUREMENT} --tik sevctl/secret-tik.bin --api 1.55 --build 1");
+    sevirt(&format!("{verify} --domain {path}")).failed(5, &["NOT VERIFIED", "policy         0x1"]);
+    sevirt(&format!("{verify} --domain {path} --policy 3")).failed(2, &["the domain says 0x1"]);
+    sevirt(&format!("{verify} --firmware sevctl/ovmf-trimmed.bin")).failed(2, &["--policy"]);
+}
+
+#[test]
+fn a_domain_that_measures_nothing_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = domain(&directory, "0x1", "", "");
+    let xml = fs::read_to_string(&path).unwrap();
+    let start = xml.find("<launchSecurity").unwrap();
+    let plain = xml.replace(&xml[start..xml.find("</domain>").unwrap()], "");
+    fs::write(&path, plain).unwrap();
+    sevirt(&format!("digest {path}")).failed(2, &["no launch security", "guest.xml"]);
+    fs::write(&path, &xml[..start]).unwrap();
+    sevirt(&format!("digest {path}")).failed(2, &["guest.xml", "line"]);
+    sevirt("digest nowhere.xml").failed(2, &["nowhere.xml"]);
+    sevirt("digest nowhere.xml --firmware OVMF.fd").failed(2, &["cannot be used with"]);
+}
+
 #[test]
 fn a_truncated_image_has_another_digest_and_no_tables() {
     let directory = TempDir::new().unwrap();

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
+
 use crate::owner::{ContentsArgs, Format, print};
 
 /// Compute the launch digest that a SEV or SEV-ES guest must have
@@ -11,6 +13,9 @@ use crate::owner::{ContentsArgs, Format, print};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Domain XML, the same as --domain
+    #[arg(value_name = "DOMAIN.xml", conflicts_with_all = ["domain", "firmware"])]
+    file: Option<String>,
     #[command(flatten)]
     contents: ContentsArgs,
     /// Print the digest and nothing else
@@ -23,6 +28,8 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  The guest of a domain, whatever it asks for:
+    sevirt digest guest.xml
   A SEV guest:
     sevirt digest --firmware /usr/share/OVMF/OVMF_CODE_4M.fd
   A SEV-ES guest with four vCPUs:
@@ -30,8 +37,14 @@ Examples:
   A directly booted kernel, bound to the measurement by its hash:
     sevirt digest --firmware AMDSEV.fd --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0'";
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let covered = args.contents.digest()?;
+pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
+    args.contents.domain = args.contents.domain.or(args.file);
+    let Some(source) = args.contents.source()? else {
+        bail!(
+            "nothing to compute a digest of: name a domain's XML, or the firmware image with --firmware FILE"
+        );
+    };
+    let covered = source.digest()?;
     let text = if args.quiet {
         format!("{}\n", covered.digest)
     } else {

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use attest::sev::digest::LaunchDigest;
 use attest::sev::measurement::{Launch, Measurement};
+use attest::sev::policy::Policy;
 use serde_json::json;
 
 use crate::owner::{
-    ApiArgs, ContentsArgs, Covered, Format, MeasurementArg, PolicyArg, base64, print, read_tik,
+    ApiArgs, ContentsArgs, Covered, Format, MeasurementArg, Source, base64, parse_policy, print, read_tik,
 };
 
 /// What a measurement is computed from, besides its nonce.
@@ -18,12 +19,13 @@ pub(crate) struct ExpectedArgs {
     /// Transport integrity key: the file `tik.bin` of `sevirt session create`
     #[arg(long, value_name = "FILE")]
     tik: PathBuf,
-    #[command(flatten)]
-    policy: PolicyArg,
+    /// Guest policy, decimal or 0x… (55766 §3); a domain says its own
+    #[arg(long, value_name = "NUMBER", value_parser = parse_policy, required_unless_present = "domain")]
+    policy: Option<Policy>,
     #[command(flatten)]
     api: ApiArgs,
     /// Launch digest, instead of what it is computed from
-    #[arg(long, value_name = "HEX", conflicts_with = "firmware")]
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["firmware", "domain"], requires = "policy")]
     digest: Option<LaunchDigest>,
     #[command(flatten)]
     contents: ContentsArgs,
@@ -39,17 +41,30 @@ pub(crate) struct Expected {
 impl ExpectedArgs {
     /// Reads the key and computes the digest.
     pub(crate) fn read(&self) -> anyhow::Result<Expected> {
-        let policy = self.policy.policy;
-        self.contents.check_policy(policy)?;
-        let covered = match (self.digest, &self.contents.firmware) {
+        let source = self.contents.source()?;
+        let policy = self.policy(source.as_ref())?;
+        let covered = match (self.digest, source) {
             (Some(digest), _) => Covered::unknown(digest),
-            (None, Some(_)) => self.contents.digest()?,
+            (None, Some(source)) => {
+                source.check_policy(policy)?;
+                source.digest()?
+            }
             (None, None) => bail!(
-                "nothing to expect: name the firmware image with --firmware FILE, or its digest with --digest HEX"
+                "nothing to expect: name a domain's XML with --domain FILE, the firmware image with --firmware FILE, \
+                 or its digest with --digest HEX"
             ),
         };
         let launch = Launch { firmware: self.api.firmware(), policy, digest: covered.digest };
         Ok(Expected { tik: read_tik(&self.tik)?, launch, covered })
+    }
+
+    fn policy(&self, source: Option<&Source>) -> anyhow::Result<Policy> {
+        match (self.policy, source.and_then(|source| source.policy)) {
+            (Some(given), Some(of_domain)) if given != of_domain => {
+                bail!("--policy says {:#x}, the domain says {:#x}", given.0, of_domain.0)
+            }
+            (given, of_domain) => given.or(of_domain).context("no policy: name it with --policy NUMBER"),
+        }
     }
 }
 

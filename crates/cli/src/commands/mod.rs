@@ -55,7 +55,7 @@ impl Command {
         match self {
             Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
-            Self::Digest(args) => digest::run(&args),
+            Self::Digest(args) => digest::run(args),
             Self::Explain(args) => explain::run(&args),
             Self::Fix(args) => fix::run(&args),
             Self::Lab(args) => lab::run(args),

@@ -30,6 +30,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  sevirt verify --measurement BASE64 --tik tik.bin --api 1.55 --build 8 --domain guest.xml
   sevirt verify --measurement BASE64 --tik tik.bin --policy 0x1 --api 1.55 --build 8 \\
     --firmware /usr/share/OVMF/OVMF_CODE_4M.fd
   sevirt verify --measurement BASE64 --tik tik.bin --policy 0x5 --api 1.55 --build 8 \\

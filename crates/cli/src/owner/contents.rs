@@ -13,6 +13,7 @@ use attest::sev::keys::Tik;
 use attest::sev::measurement::{Launch, Measurement};
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
+use qemu::plan::DirectBoot;
 use serde_json::{Value, json};
 
 use super::input::read_image;
@@ -23,6 +24,9 @@ use crate::style::Chain;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct ContentsArgs {
+    /// Take everything from this domain XML, as its start would; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "firmware")]
+    pub(crate) domain: Option<String>,
     /// Firmware image that QEMU loads: the code image, or the one that holds code and variables
     #[arg(long, value_name = "FILE")]
     pub(crate) firmware: Option<PathBuf>,
@@ -47,11 +51,25 @@ pub(crate) struct ContentsArgs {
     vmsa_profile: Profile,
 }
 
+/// What a launch loads, by name.
+pub(crate) struct Source {
+    pub(crate) firmware: PathBuf,
+    /// A kernel whose hashes are loaded.
+    pub(crate) boot: Option<DirectBoot>,
+    /// A kernel whose hashes are not.
+    pub(crate) unmeasured: Option<PathBuf>,
+    /// The vCPUs of a SEV-ES guest.
+    pub(crate) vcpus: Option<EsVcpus>,
+    /// The policy, where a domain says it.
+    pub(crate) policy: Option<Policy>,
+}
+
 /// A digest and what it says.
 pub(crate) struct Covered {
     /// The digest.
     pub(crate) digest: LaunchDigest,
     parts: Vec<Part>,
+    unmeasured: Option<PathBuf>,
     loaded: Option<Loaded>,
 }
 
@@ -74,31 +92,29 @@ struct Part {
 }
 
 impl ContentsArgs {
-    /// Reads what the arguments name and computes its digest.
-    pub(crate) fn digest(&self) -> anyhow::Result<Covered> {
-        let Some(path) = &self.firmware else {
-            bail!("nothing to compute a digest of: name the firmware image with --firmware FILE");
-        };
-        self.digest_of(path)
+    /// What the arguments name; `None` when they name nothing.
+    pub(crate) fn source(&self) -> anyhow::Result<Option<Source>> {
+        if let Some(domain) = &self.domain {
+            return super::domain::source(domain, self.vmsa_profile).map(Some);
+        }
+        let Some(firmware) = self.firmware.clone() else { return Ok(None) };
+        let boot = self.kernel.clone().map(|kernel| DirectBoot {
+            kernel,
+            initrd: self.initrd.clone(),
+            cmdline: self.cmdline.clone(),
+        });
+        let profile = self.vmsa_profile;
+        let vcpus = self.vcpus.zip(self.cpu);
+        let vcpus = vcpus.map(|(count, signature)| EsVcpus { count, signature, profile });
+        Ok(Some(Source { firmware, boot, unmeasured: None, vcpus, policy: None }))
     }
+}
 
-    fn digest_of(&self, path: &Path) -> anyhow::Result<Covered> {
-        let image = read_image(path)?;
-        let mut parts = vec![Part {
-            words: format!("the firmware image `{}`, {} bytes", path.display(), image.len()),
-            json: json!({ "kind": "firmware", "path": path, "bytes": image.len() }),
-        }];
-        let kernel_hashes = self.kernel_hashes(&mut parts)?;
-        let vcpus = self.es_vcpus(&mut parts);
-        let loaded = Loaded { image, kernel_hashes, vcpus };
-        let digest = loaded.contents().digest().map_err(|error| advise(error, path))?;
-        Ok(Covered { digest, parts, loaded: Some(loaded) })
-    }
-
-    /// Refuses arguments that contradict the policy: SEV-ES measures vCPUs, SEV does not.
+impl Source {
+    /// Refuses what contradicts the policy: SEV-ES measures vCPUs, SEV does not.
     pub(crate) fn check_policy(&self, policy: Policy) -> anyhow::Result<()> {
         match (policy.es(), self.vcpus) {
-            (true, None) if self.firmware.is_some() => bail!(
+            (true, None) => bail!(
                 "policy {:#x} asks for SEV-ES, whose measurement covers the vCPUs: add --vcpus NUMBER and --cpu MODEL",
                 policy.0
             ),
@@ -111,37 +127,47 @@ impl ContentsArgs {
         }
     }
 
-    fn kernel_hashes(&self, parts: &mut Vec<Part>) -> anyhow::Result<Option<KernelHashes>> {
-        let Some(kernel) = &self.kernel else { return Ok(None) };
-        let cmdline = self.cmdline.as_deref().unwrap_or_default();
-        let initrd = self.initrd.as_deref().map(|path| hash_file(path, "initrd")).transpose()?;
-        let hashes = KernelHashes::of_hashes(hash_file(kernel, "kernel")?, initrd, cmdline.as_bytes());
-        let mut words = format!("the hashes of the kernel `{}`", kernel.display());
-        match &self.initrd {
-            // Writing to a string cannot fail.
-            Some(initrd) => _ = write!(words, ", the initrd `{}`", initrd.display()),
-            None => words.push_str(", no initrd"),
+    /// Reads the files and computes their digest.
+    pub(crate) fn digest(&self) -> anyhow::Result<Covered> {
+        let path = &self.firmware;
+        let image = read_image(path)?;
+        let mut parts = vec![Part {
+            words: format!("the firmware image `{}`, {} bytes", path.display(), image.len()),
+            json: json!({ "kind": "firmware", "path": path, "bytes": image.len() }),
+        }];
+        let kernel_hashes = self.boot.as_ref().map(|boot| kernel_hashes(boot, &mut parts)).transpose()?;
+        if let Some(EsVcpus { count, signature, profile }) = self.vcpus {
+            parts.push(Part {
+                words: format!(
+                    "the first registers of {count} vCPUs of signature {signature}, profile {profile}"
+                ),
+                json: json!({ "kind": "vcpus", "count": count, "signature": signature.to_string(),
+                              "profile": profile.to_string() }),
+            });
         }
-        let _ = write!(words, " and the command line {cmdline:?}");
-        parts.push(Part {
-            words,
-            json: json!({ "kind": "kernel-hashes", "kernel": kernel, "initrd": self.initrd, "cmdline": cmdline }),
-        });
-        Ok(Some(hashes))
+        let loaded = Loaded { image, kernel_hashes, vcpus: self.vcpus };
+        let digest = loaded.contents().digest().map_err(|error| advise(error, path))?;
+        Ok(Covered { digest, parts, unmeasured: self.unmeasured.clone(), loaded: Some(loaded) })
     }
+}
 
-    fn es_vcpus(&self, parts: &mut Vec<Part>) -> Option<EsVcpus> {
-        let (count, signature) = self.vcpus.zip(self.cpu)?;
-        let profile = self.vmsa_profile;
-        parts.push(Part {
-            words: format!(
-                "the first registers of {count} vCPUs of signature {signature}, profile {profile}"
-            ),
-            json: json!({ "kind": "vcpus", "count": count, "signature": signature.to_string(),
-                          "profile": profile.to_string() }),
-        });
-        Some(EsVcpus { count, signature, profile })
+fn kernel_hashes(boot: &DirectBoot, parts: &mut Vec<Part>) -> anyhow::Result<KernelHashes> {
+    let DirectBoot { kernel, initrd, cmdline } = boot;
+    let cmdline = cmdline.as_deref().unwrap_or_default();
+    let initrd_hash = initrd.as_deref().map(|path| hash_file(path, "initrd")).transpose()?;
+    let hashes = KernelHashes::of_hashes(hash_file(kernel, "kernel")?, initrd_hash, cmdline.as_bytes());
+    let mut words = format!("the hashes of the kernel `{}`", kernel.display());
+    match initrd {
+        // Writing to a string cannot fail.
+        Some(initrd) => _ = write!(words, ", the initrd `{}`", initrd.display()),
+        None => words.push_str(", no initrd"),
     }
+    let _ = write!(words, " and the command line {cmdline:?}");
+    parts.push(Part {
+        words,
+        json: json!({ "kind": "kernel-hashes", "kernel": kernel, "initrd": initrd, "cmdline": cmdline }),
+    });
+    Ok(hashes)
 }
 
 impl Covered {
@@ -149,7 +175,7 @@ impl Covered {
     pub(crate) fn unknown(digest: LaunchDigest) -> Self {
         let words = "whatever the given digest was computed of".to_owned();
         let json = json!({ "kind": "given-digest" });
-        Self { digest, parts: vec![Part { words, json }], loaded: None }
+        Self { digest, parts: vec![Part { words, json }], unmeasured: None, loaded: None }
     }
 
     /// The one change of the expectation that a measurement proves, if there is one.
@@ -170,6 +196,11 @@ impl Covered {
             let _ = writeln!(text, "{label:<15}{}", part.words);
         }
         let _ = writeln!(text, "{:<15}{}", "not covered", NOT_COVERED);
+        if let Some(kernel) = &self.unmeasured {
+            let _ =
+                writeln!(text, "{:<15}the kernel `{}`, its initrd and command line", "", kernel.display());
+            let _ = writeln!(text, "{:<15}(kernelHashes is off: the host can exchange them)", "");
+        }
         text
     }
 
@@ -177,6 +208,7 @@ impl Covered {
     pub(crate) fn json(&self) -> Value {
         json!({
             "digest": self.digest.to_string(),
+            "unmeasured_kernel": self.unmeasured,
             "covers": self.parts.iter().map(|part| &part.json).collect::<Vec<_>>(),
         })
     }

@@ -1,0 +1,99 @@
+//! What a domain's launch loads, as the planner of its start decides it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use attest::sev::digest::EsVcpus;
+use attest::sev::policy::Policy;
+use attest::sev::vmsa::{Profile, VcpuSignature};
+use daemon::probe;
+use daemon::start::{self, DEFAULT_EMULATOR};
+use domain::Domain;
+use domain::model::launch_security::LaunchSecurity;
+use host::Root;
+use qemu::Caps;
+use qemu::plan::{DirectBoot, LaunchInputs, Technology};
+
+use super::contents::Source;
+use crate::input::Input;
+use crate::style;
+
+/// Reads a domain and asks the planner what its launch loads. Nothing is started but the QEMU that is asked what it
+/// can do.
+pub(crate) fn source(path: &str, profile: Profile) -> anyhow::Result<Source> {
+    let input = Input::read(path)?;
+    let name = &input.name;
+    let document = input.parse().with_context(|| format!("read domain `{name}`"))?;
+    let (mut domain, _) = Domain::read(&document);
+    stand_in(&mut domain);
+    let caps = ask_emulator(&start::emulator(&domain))
+        .with_context(|| format!("work out what `{name}` launches; --firmware needs no QEMU"))?;
+    let facts = host::probe(&Root::live());
+    let plan = start::plan(domain, &caps, &facts, Path::new("/run/sevirt"), 0)
+        .with_context(|| format!("plan the launch of `{name}`"))?;
+    let inputs = plan
+        .launch_inputs()
+        .with_context(|| format!("`{name}` asks for no launch security, so nothing of it is measured"))?;
+    of_inputs(inputs, &caps, profile).with_context(|| format!("domain `{name}`"))
+}
+
+/// Fills in what a plan needs and the digest does not depend on, since an owner's machine may have neither: where the
+/// C-bit is, and, unless registers are measured, a CPU model that this host can run.
+fn stand_in(domain: &mut Domain) {
+    if let Some(LaunchSecurity::Sev(sev)) = &mut domain.launch_security {
+        sev.cbitpos.get_or_insert(51);
+        sev.reduced_phys_bits.get_or_insert(1);
+        if !sev.is_es() {
+            domain.cpu = None;
+        }
+    }
+}
+
+fn ask_emulator(wanted: &Path) -> anyhow::Result<Caps> {
+    let emulator = if wanted.exists() { wanted } else { Path::new(DEFAULT_EMULATOR) };
+    if emulator != wanted {
+        style::note(&format!(
+            "the domain's emulator `{}` is not here, asking `{DEFAULT_EMULATOR}`",
+            wanted.display()
+        ));
+    }
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = probe::cache_directory(variable("HOME").as_deref(), variable("XDG_CACHE_HOME").as_deref());
+    Ok(probe::caps(emulator, cache.as_deref())?)
+}
+
+fn of_inputs(inputs: &LaunchInputs, caps: &Caps, profile: Profile) -> anyhow::Result<Source> {
+    let vcpus = match inputs.technology {
+        Technology::Sev => None,
+        Technology::SevEs => {
+            Some(EsVcpus { count: inputs.vcpus, signature: signature(inputs, caps)?, profile })
+        }
+        Technology::SevSnp => bail!("the launch digest of SEV-SNP is not computed by this version"),
+    };
+    let Some(firmware) = inputs.firmware.clone() else {
+        bail!("the guest has no firmware image of its own, and QEMU's BIOS cannot start it");
+    };
+    let (boot, unmeasured) = match (&inputs.boot, inputs.kernel_hashes) {
+        (Some(boot), true) => (Some(boot.clone()), None),
+        (Some(DirectBoot { kernel, .. }), false) => (None, Some(kernel.clone())),
+        (None, true) => bail!("kernelHashes is on, and there is no kernel to boot directly"),
+        (None, false) => (None, None),
+    };
+    let policy = u32::try_from(inputs.policy).map(Policy).ok();
+    Ok(Source { firmware, boot, unmeasured, vcpus, policy })
+}
+
+fn signature(inputs: &LaunchInputs, caps: &Caps) -> anyhow::Result<VcpuSignature> {
+    let found = inputs.vcpu_signature.or_else(|| caps.signature(&inputs.cpu_model));
+    let composed = found.and_then(|found| {
+        let (family, model) = (u16::try_from(found.family).ok()?, u8::try_from(found.model).ok()?);
+        Some(VcpuSignature::new(family, model, u8::try_from(found.stepping).ok()?))
+    });
+    composed.or_else(|| VcpuSignature::of_qemu_model(&inputs.cpu_model)).with_context(|| {
+        format!(
+            "the signature of CPU model `{}`, which a SEV-ES measurement covers, is not known: name the files and \
+             --cpu 0x… instead of the domain",
+            inputs.cpu_model
+        )
+    })
+}

@@ -40,6 +40,16 @@ impl FactsArgs {
 }
 
 impl HostFacts {
+    /// Of this machine.
+    pub(crate) fn live() -> Self {
+        let root = Root::live();
+        Self { facts: host::probe(&root), root: Some(root) }
+    }
+
+    pub(crate) fn into_facts(self) -> Facts {
+        self.facts
+    }
+
     /// The facts with those about the files that the domain names.
     pub(crate) fn about(&mut self, document: &Document) -> &Facts {
         if let Some(root) = &self.root {

@@ -69,8 +69,6 @@ pub enum OwnerError {
     Pdh(#[source] CertificateError),
     #[error("read the platform's certificate chain")]
     PlatformChain(#[source] PlatformChainError),
-    #[error("read the signed CEK certificate")]
-    Cek(#[source] CertificateError),
     #[error("the signed CEK certificate is another chip's")]
     OtherCek,
     #[error("the platform's certificates do not lead to the trusted root")]
@@ -87,7 +85,11 @@ pub enum OwnerError {
 ///
 /// `cek` is the chip's certificate with AMD's signature, from AMD's key server: what real platforms export carries
 /// none.
-pub fn verify_platform(sev: &SevCaps, root: &TrustRoot, cek: Option<&[u8]>) -> Result<Platform, OwnerError> {
+pub fn verify_platform(
+    sev: &SevCaps,
+    root: &TrustRoot,
+    cek: Option<Certificate>,
+) -> Result<Platform, OwnerError> {
     let decode =
         |what, text: &str| STANDARD.decode(text).map_err(|source| OwnerError::Base64 { what, source });
     let pdh =
@@ -95,7 +97,6 @@ pub fn verify_platform(sev: &SevCaps, root: &TrustRoot, cek: Option<&[u8]>) -> R
     let exported = decode("certificate chain", &sev.cert_chain)?;
     let mut exported = PlatformChain::parse(&exported).map_err(OwnerError::PlatformChain)?;
     if let Some(cek) = cek {
-        let cek = Certificate::parse(cek).map_err(OwnerError::Cek)?;
         if cek.signed_bytes() != exported.cek.signed_bytes() {
             return Err(OwnerError::OtherCek);
         }

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attest::sev::certs::TrustRoot;
+use attest::sev::certs::{Certificate, TrustRoot};
 use attest::sev::digest::LaunchDigest;
 use attest::sev::policy::Policy;
 use attest::sev::secret::Entry;
@@ -46,7 +46,7 @@ pub struct Options {
 pub struct Attest {
     pub root: TrustRoot,
     /// The chip's certificate with AMD's signature, where the platform exports it without.
-    pub cek: Option<Vec<u8>>,
+    pub cek: Option<Certificate>,
     /// The digest to accept, where it is not to be computed from the domain's own files.
     pub digest: Option<LaunchDigest>,
     pub secrets: Vec<Entry>,
@@ -266,8 +266,7 @@ fn open_session(domain: &mut Domain, caps: &Caps, attest: &Attest) -> Result<Ses
     }
     let policy = Policy(sev.policy.ok_or(StartError::Plan(PlanError::NoPolicy))?);
     let platform = caps.sev.as_ref().map_err(|reason| StartError::NoSev(reason.clone()))?;
-    let platform =
-        verify_platform(platform, &attest.root, attest.cek.as_deref()).map_err(StartError::Owner)?;
+    let platform = verify_platform(platform, &attest.root, attest.cek.clone()).map_err(StartError::Owner)?;
     let (keys, blobs) = platform.open_session(policy).map_err(StartError::Owner)?;
     sev.dh_cert = Some(blobs.dh_cert);
     sev.session = Some(blobs.session);

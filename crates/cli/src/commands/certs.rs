@@ -85,7 +85,7 @@ impl ChainArgs {
 }
 
 /// A generation's name, or a file.
-fn read_root(name: &str) -> anyhow::Result<TrustRoot> {
+pub(crate) fn read_root(name: &str) -> anyhow::Result<TrustRoot> {
     match name.parse::<Generation>() {
         Ok(generation) => {
             let (ark, ask) = generation.certificates()?;

@@ -1,5 +1,6 @@
 //! The list of commands. One file each; this one holds only what is common.
 
+mod argv;
 mod certs;
 mod completions;
 mod digest;
@@ -10,6 +11,7 @@ mod lab_agent;
 mod lint;
 mod man;
 mod measure;
+mod run;
 mod secret;
 mod session;
 mod verify;
@@ -34,6 +36,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Argv(argv::Args),
     Certs(certs::Args),
     Completions(completions::Args),
     Digest(digest::Args),
@@ -45,6 +48,7 @@ pub(crate) enum Command {
     Lint(lint::Args),
     Man(man::Args),
     Measure(measure::Args),
+    Run(run::Args),
     Secret(secret::Args),
     Session(session::Args),
     Verify(verify::Args),
@@ -53,6 +57,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Argv(args) => argv::run(&args),
             Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
             Self::Digest(args) => digest::run(args),
@@ -63,6 +68,7 @@ impl Command {
             Self::Lint(args) => lint::run(&args),
             Self::Man(args) => man::run(&args),
             Self::Measure(args) => measure::run(&args),
+            Self::Run(args) => run::run(&args),
             Self::Secret(args) => secret::run(&args),
             Self::Session(args) => session::run(&args),
             Self::Verify(args) => verify::run(&args),

@@ -62,12 +62,12 @@ struct BuildArgs {
 
 /// Where a secret comes from. Only names: this may be printed.
 #[derive(Clone, Debug)]
-struct Source {
-    guid: Guid,
-    path: PathBuf,
+pub(crate) struct Source {
+    pub(crate) guid: Guid,
+    pub(crate) path: PathBuf,
 }
 
-fn parse_source(text: &str) -> Result<Source, String> {
+pub(crate) fn parse_source(text: &str) -> Result<Source, String> {
     let (name, path) = text.split_once('=').ok_or("expected GUID=FILE; a secret itself never stands here")?;
     let guid = match name {
         "disk-passphrase" | "luks" => DISK_PASSPHRASE,

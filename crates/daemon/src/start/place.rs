@@ -42,10 +42,17 @@ pub(super) fn surroundings(
             .then(|| uuid::Uuid::new_v4().to_string()),
         clock: clock::now(),
         emulator: Some(PathBuf::from(DEFAULT_EMULATOR)),
-        user: variable("USER").unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string()),
+        user: user(),
         path: variable("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()),
         ..Surroundings::default()
     }
+}
+
+/// Whom QEMU runs as: sevirt's own user.
+fn user() -> String {
+    let id = rustix::process::geteuid();
+    let named = || variable("USER").unwrap_or_else(|| id.as_raw().to_string());
+    if id.is_root() { "root".to_owned() } else { named() }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -43,6 +43,9 @@ impl RunDir {
     /// Makes a directory for the guest called `name` below `base`, which is made too where it is missing.
     pub fn create(base: &Path, name: &str) -> Result<Self, RunDirError> {
         let failed = |path: &Path, source| RunDirError::Prepare { path: path.to_owned(), source };
+        if let Some(parent) = base.parent() {
+            fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(base).map_err(|e| failed(base, e))?;
         let base_dir = open_dir(base).map_err(|e| failed(base, e))?;
         let found = fs::symlink_metadata(base).map_err(|e| failed(base, e))?;

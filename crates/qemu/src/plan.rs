@@ -103,6 +103,8 @@ pub enum PlanError {
     NoTap { device: String },
     #[error("no passt process was given for `{device}`")]
     NoPasst { device: String },
+    #[error("no vhost-user process was given for `{device}`")]
+    NoVhostUser { device: String },
     #[error("no TPM emulator was given for `{device}`")]
     NoTpmEmulator { device: String },
     #[error("no certificates were given for `{object}`")]
@@ -117,6 +119,10 @@ pub enum PlanError {
     NoHugePages { size_kib: u64 },
     #[error("none of QEMU's CPU models can be used on this host")]
     NoUsableCpuModel,
+    #[error("`{name}` is not the name of a CPU model or feature")]
+    BadCpuName { name: String },
+    #[error("`{device}` forwards `{address}`, which is not an IPv4 address")]
+    BadForward { device: String, address: String },
     #[error("no firmware descriptor for {kind} fits: {wanted}")]
     NoFirmware { kind: os::Firmware, wanted: String },
     #[error("an SEV-SNP guest needs a firmware image of its own")]
@@ -310,7 +316,7 @@ fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanErro
     devices.extend(input::inputs(domain)?);
     devices.extend(graphics::audios(domain));
     devices.extend(graphics::displays(domain, here)?);
-    devices.extend(video::videos(domain)?);
+    devices.extend(video::videos(domain, here)?);
     devices.extend(small::watchdogs(domain)?);
     devices.extend(small::balloon(domain)?);
     devices.extend(small::rngs(domain, here, &mut sets)?);

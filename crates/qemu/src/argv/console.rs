@@ -1,5 +1,7 @@
 //! Serial ports, channels and consoles: a character device, and the port that the guest sees.
 
+use std::net::Ipv4Addr;
+
 use domain::{
     Domain,
     model::{
@@ -75,6 +77,10 @@ fn channel(
     let mut backends = chardev(&port.source, &id, here, sets)?;
     let frontend = match &port.target {
         ChannelTarget::Guestfwd { address, port } => {
+            // What follows the address can name a command to run: nothing but an address may stand here.
+            let address: Ipv4Addr = address
+                .parse()
+                .map_err(|_| PlanError::BadForward { device: id.clone(), address: address.clone() })?;
             let forward = format!("tcp:{address}:{port}-chardev:char{id}");
             let netdev = Properties::default()
                 .with("type", "user")

@@ -51,6 +51,7 @@ pub(crate) fn cpu(
 ) -> Result<(Argument, String), PlanError> {
     let default = Cpu::default();
     let cpu = domain.cpu.as_ref().unwrap_or(&default);
+    check_names(cpu)?;
     let (model, migratable, choice) = match cpu.mode {
         None | Some(CpuMode::Custom) => (named(domain, cpu, caps), None, None),
         Some(CpuMode::HostPassthrough) => ("host".to_owned(), Some(cpu.migratable), None),
@@ -85,6 +86,17 @@ pub(crate) fn cpu(
     }
     let value = caches(cpu, address_bits(cpu, paravirtual(domain, value)));
     Ok((Argument::pairs("-cpu", value), model))
+}
+
+/// Names go to an option whose commas cannot be escaped.
+fn check_names(cpu: &Cpu) -> Result<(), PlanError> {
+    let model = cpu.model.iter().filter_map(|model| model.name.as_deref());
+    let features = cpu.features.iter().map(|feature| feature.name.as_str());
+    let plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    match model.chain(features).find(|name| name.is_empty() || !plain(name)) {
+        Some(name) => Err(PlanError::BadCpuName { name: name.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// The model that is named, or the machine's usual one.

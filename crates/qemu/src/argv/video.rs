@@ -9,18 +9,20 @@ use domain::{
 };
 
 use super::{
-    Properties,
+    Argument, KeyValues, Properties,
     address::{Buses, virtio_options},
 };
-use crate::plan::{Device, DeviceKind, PlanError, ids};
+use crate::plan::{Device, DeviceKind, PlanError, Surroundings, ids};
 
 /// All graphics cards.
-pub(crate) fn videos(domain: &Domain) -> Result<Vec<Device>, PlanError> {
+pub(crate) fn videos(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanError> {
     let mut devices = Vec::new();
     for (index, video) in domain.devices.videos.iter().enumerate() {
         let id = ids::numbered("video", index, &video.info);
         let primary = video.primary.map_or(index == 0, Switch::is_on);
-        if let Some(frontend) = frontend(domain, video, primary, &id)? {
+        if video.driver == Some(VideoDriver::Vhostuser) {
+            devices.push(vhost_user(domain, video, primary, id, here)?);
+        } else if let Some(frontend) = frontend(domain, video, primary, &id)? {
             devices.push(Device::plain(DeviceKind::Video, id, frontend));
         }
     }
@@ -33,12 +35,6 @@ fn frontend(
     primary: bool,
     id: &str,
 ) -> Result<Option<Properties>, PlanError> {
-    if video.driver == Some(VideoDriver::Vhostuser) {
-        return Err(PlanError::Unsupported {
-            device: id.to_owned(),
-            what: "a vhost-user graphics card".into(),
-        });
-    }
     let model = video.model.ok_or_else(|| PlanError::Incomplete { device: id.to_owned() })?;
     let named = |driver: &str| Properties::device(driver).with("id", id);
     let mebibytes = |kib: Option<u32>| kib.map(|kib| kib / 1024);
@@ -66,6 +62,32 @@ fn frontend(
     let (width, height) = video.resolution.unzip();
     let device = device.with_some("xres", width).with_some("yres", height);
     Ok(Some(device.and(Buses::new(domain).pci(&video.info, id)?)))
+}
+
+/// A card that another process draws for.
+fn vhost_user(
+    domain: &Domain,
+    video: &Video,
+    primary: bool,
+    id: String,
+    here: &Surroundings,
+) -> Result<Device, PlanError> {
+    let socket = here.fds.sockets.get(&id).ok_or_else(|| PlanError::NoVhostUser { device: id.clone() })?;
+    let name = format!("chr-vu-{id}");
+    let chardev = KeyValues::bare("socket").with("id", &name).with("fd", socket.to_string());
+    let device = if primary {
+        // The VGA variant is not a virtio device to its driver until it leaves VGA mode.
+        Properties::device("vhost-user-vga")
+    } else {
+        Properties::device("vhost-user-gpu-pci").and(virtio_options(video.virtio))
+    };
+    let frontend = device
+        .with("id", id.as_str())
+        .with_some("max_outputs", video.heads)
+        .with("chardev", name)
+        .and(Buses::new(domain).pci(&video.info, &id)?);
+    let backends = vec![Argument::pairs("-chardev", chardev)];
+    Ok(Device { id, kind: DeviceKind::Video, backends, frontend: Some(frontend) })
 }
 
 fn qxl(video: &Video, primary: bool, id: &str) -> Properties {

@@ -61,7 +61,8 @@ pub struct Surroundings {
 pub struct InheritedFds {
     /// The listening QMP socket.
     pub monitor: i32,
-    /// Listening sockets of character devices, by the device's alias. Where none is given QEMU binds the path.
+    /// Listening sockets of character devices, by the device's alias, where none is given QEMU binds the path; and
+    /// connected sockets of the processes that draw for vhost-user graphics cards.
     pub sockets: BTreeMap<String, i32>,
     /// Files opened for character devices and TPMs, by `ALIAS-source`, `ALIAS-tpm`, `ALIAS-cancel`.
     pub files: BTreeMap<String, i32>,

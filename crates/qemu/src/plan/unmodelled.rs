@@ -4,7 +4,9 @@ use domain::{
     Domain,
     model::{
         Switch,
+        devices::VirtioOptions,
         disk::SnapshotMode,
+        graphics::VideoDriver,
         interface::{InterfaceSource, LinkState},
         launch_security::LaunchSecurity,
     },
@@ -47,6 +49,18 @@ pub(crate) fn unmodelled(domain: &Domain) -> Vec<String> {
         leave(
             interface.isolated_port.is_some_and(Switch::is_on),
             format!("interface {id}: its port is not isolated from others on the bridge"),
+        );
+    }
+    for (index, video) in domain.devices.videos.iter().enumerate() {
+        let is_vga = video.primary.map_or(index == 0, Switch::is_on);
+        leave(
+            video.driver == Some(VideoDriver::Vhostuser)
+                && is_vga
+                && video.virtio != VirtioOptions::default(),
+            format!(
+                "{}: a vhost-user VGA card takes no virtio options",
+                ids::numbered("video", index, &video.info)
+            ),
         );
     }
     let features = &domain.features;

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use domain::{
     Domain,
-    model::{launch_security::LaunchSecurity, os::Nvram},
+    model::{chardev::ChannelTarget, cpu::CpuFeature, launch_security::LaunchSecurity, os::Nvram},
 };
 use qemu::{
     Caps,
@@ -154,6 +154,25 @@ fn what_cannot_be_given_is_refused_by_name() {
     assert_eq!(
         refusal("snp.xml", |_, caps, _| caps.cpu_models.clear()),
         "none of QEMU's CPU models can be used on this host"
+    );
+}
+
+#[test]
+fn names_cannot_smuggle_options() {
+    let forward = |domain: &mut Domain, address: &str| {
+        domain.devices.channels[0].target = ChannelTarget::Guestfwd { address: address.to_owned(), port: 80 };
+    };
+    assert_eq!(
+        refusal("many-devices.xml", |domain, _, _| forward(domain, "10.0.2.1:1-cmd:id")),
+        "`channel0` forwards `10.0.2.1:1-cmd:id`, which is not an IPv4 address"
+    );
+    assert!(plan("many-devices.xml", |domain, _, _| forward(domain, "10.0.2.1")).is_ok());
+    assert_eq!(
+        refusal("many-devices.xml", |domain, _, _| {
+            let features = &mut domain.cpu.as_mut().unwrap().features;
+            features.push(CpuFeature { name: "aes,enforce".into(), policy: None });
+        }),
+        "`aes,enforce` is not the name of a CPU model or feature"
     );
 }
 

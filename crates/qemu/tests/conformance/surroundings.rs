@@ -29,7 +29,8 @@ pub(crate) fn surroundings(case: &str, domain: &Domain, firmware: &[Descriptor])
     let run = format!("-1-{short_name}");
     let domain_dir = PathBuf::from(format!("/var/lib/libvirt/qemu/domain-{run}"));
     let numbered = |kind: &'static str| NUMBERS.map(move |number| format!("{kind}{number}"));
-    let sockets = ["serial", "channel", "console"].into_iter().flat_map(numbered).map(|id| (id, 1729));
+    let sockets =
+        ["serial", "channel", "console", "video"].into_iter().flat_map(numbered).map(|id| (id, 1729));
     let files = numbered("serial").map(|id| (format!("{id}-source"), 1750));
     let tpm = [("tpm0-tpm".to_owned(), 1730), ("tpm0-cancel".to_owned(), 1731)];
     let huge = |mount: &str| PathBuf::from(format!("/dev/{mount}/libvirt/qemu/{run}"));

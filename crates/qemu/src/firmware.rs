@@ -89,10 +89,46 @@ impl Descriptor {
         }
     }
 
+    /// Whether the firmware is made for a machine type, given by its canonical name.
+    #[must_use]
+    pub fn is_for(&self, architecture: &str, machine: &str) -> bool {
+        self.targets.iter().any(|target| {
+            target.architecture == architecture
+                && target.machines.iter().any(|pattern| matches_glob(pattern, machine))
+        })
+    }
+
     #[must_use]
     pub fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|have| have == feature)
     }
+}
+
+/// Whether a name matches a pattern of `*` and `?`. Takes time proportional to the product of both lengths.
+fn matches_glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut in_name, mut star) = (0, 0, None);
+    while in_name < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, in_name));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || Some(&byte) == name.get(in_name) => {
+                at += 1;
+                in_name += 1;
+            }
+            _ => match star {
+                Some((star_at, from)) => {
+                    star = Some((star_at, from + 1));
+                    at = star_at + 1;
+                    in_name = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]
@@ -118,5 +154,16 @@ mod tests {
     fn what_is_no_descriptor_is_refused() {
         assert!(Descriptor::parse("{}").is_err());
         assert!(Descriptor::parse(r#"{"mapping": {"device": "tape"}}"#).is_err());
+    }
+
+    #[test]
+    fn machine_patterns_match_as_in_a_shell() {
+        assert!(matches_glob("pc-q35-*", "pc-q35-10.0"));
+        assert!(matches_glob("pc-*-?.0", "pc-i440fx-4.0"));
+        assert!(matches_glob("*", ""));
+        assert!(matches_glob("microvm", "microvm"));
+        assert!(!matches_glob("pc-q35-*", "pc-i440fx-4.0"));
+        assert!(!matches_glob("microvm", "microvm2"));
+        assert!(!matches_glob(&"*a".repeat(200), &"a".repeat(150)));
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub use device::{Device, DeviceKind};
-pub use firmware::{Code, Firmware, Placement, Variables};
+pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
 pub use launch::{DirectBoot, LaunchInputs, Technology};
 pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,

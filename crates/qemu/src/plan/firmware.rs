@@ -131,7 +131,9 @@ pub(crate) fn plan(domain: &Domain, caps: &Caps, here: &Surroundings) -> Result<
     let loader = domain.os.loader.clone().unwrap_or_default();
     let mut firmware = match (domain.os.firmware, &loader.path) {
         (Some(kind), _) => {
-            let descriptor = select(domain, kind, caps, &here.firmware)
+            let machine = domain.os.machine.as_deref().unwrap_or_default();
+            let machine = caps.machine(machine).map_or(machine, |machine| machine.name.as_str());
+            let descriptor = select_firmware(domain, kind, machine, &here.firmware)
                 .ok_or_else(|| PlanError::NoFirmware { kind, wanted: wanted(domain) })?;
             described(domain, &loader, descriptor, here)
         }
@@ -235,31 +237,23 @@ fn format_of(file: &FlashFile) -> FirmwareFormat {
     if file.format == "qcow2" { FirmwareFormat::Qcow2 } else { FirmwareFormat::Raw }
 }
 
-/// The first descriptor, in order of precedence, that fits all that the domain says.
-pub(crate) fn select<'f>(
+/// The first descriptor, in order of precedence, that fits all that the domain says. `machine` is the canonical name
+/// of its machine type.
+pub fn select_firmware<'f>(
     domain: &Domain,
     kind: Kind,
-    caps: &Caps,
-    descriptors: &'f [Descriptor],
+    machine: &str,
+    descriptors: impl IntoIterator<Item = &'f Descriptor>,
 ) -> Option<&'f Descriptor> {
-    descriptors.iter().find(|descriptor| {
+    descriptors.into_iter().find(|descriptor| {
         let interface = match kind {
             Kind::Bios => "bios",
             Kind::Efi => "uefi",
         };
         descriptor.interface_types.iter().any(|have| have == interface)
-            && is_for_machine(descriptor, domain, caps)
+            && descriptor.is_for(domain.os.arch.as_deref().unwrap_or("x86_64"), machine)
             && has_wanted_features(descriptor, domain)
             && fits_loader(descriptor, domain)
-    })
-}
-
-fn is_for_machine(descriptor: &Descriptor, domain: &Domain, caps: &Caps) -> bool {
-    let arch = domain.os.arch.as_deref().unwrap_or("x86_64");
-    let name = domain.os.machine.as_deref().unwrap_or_default();
-    let canonical = caps.machine(name).map_or(name, |machine| machine.name.as_str());
-    descriptor.targets.iter().any(|target| {
-        target.architecture == arch && target.machines.iter().any(|pattern| matches_glob(pattern, canonical))
     })
 }
 
@@ -345,47 +339,4 @@ fn wanted(domain: &Domain) -> String {
         wanted.extend(loader.stateless.iter().map(|stateless| format!("stateless {}", stateless.yes_no())));
     }
     wanted.join(", ")
-}
-
-/// Whether a name matches a pattern of `*` and `?`. Takes time proportional to the product of both lengths.
-fn matches_glob(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut at, mut in_name, mut star) = (0, 0, None);
-    while in_name < name.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                star = Some((at, in_name));
-                at += 1;
-            }
-            Some(&byte) if byte == b'?' || Some(&byte) == name.get(in_name) => {
-                at += 1;
-                in_name += 1;
-            }
-            _ => match star {
-                Some((star_at, from)) => {
-                    star = Some((star_at, from + 1));
-                    at = star_at + 1;
-                    in_name = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn machine_patterns_match_as_in_a_shell() {
-        assert!(matches_glob("pc-q35-*", "pc-q35-10.0"));
-        assert!(matches_glob("pc-*-?.0", "pc-i440fx-4.0"));
-        assert!(matches_glob("*", ""));
-        assert!(matches_glob("microvm", "microvm"));
-        assert!(!matches_glob("pc-q35-*", "pc-i440fx-4.0"));
-        assert!(!matches_glob("microvm", "microvm2"));
-        assert!(!matches_glob(&"*a".repeat(200), &"a".repeat(150)));
-    }
 }

@@ -3,6 +3,7 @@
 use crate::finding::Finding;
 use crate::firmware::{Firmware, is_uefi, suggestion};
 use crate::rule::{Page, Rule, Severity};
+use crate::rules::no_suitable_firmware;
 use crate::subject::{Subject, Technology};
 
 pub(crate) static RULE: Rule = Rule {
@@ -25,17 +26,15 @@ pub(crate) static RULE: Rule = Rule {
 };
 
 pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let (Some(technology), Some(firmware), Some(loader)) =
-        (subject.technology(), subject.firmware(), subject.element(&["os", "loader"]))
-    else {
+    let (Some(technology), Some(firmware)) = (subject.technology(), subject.firmware()) else {
         return Vec::new();
     };
-    if subject.loader_path().is_none() {
-        return Vec::new();
-    }
     let Some(lack) = lack(technology, &firmware) else { return Vec::new() };
-    let message = format!("this firmware cannot boot {technology} guests: {lack}");
-    vec![RULE.finding(loader.text_span(), message).help(suggestion(subject))]
+    let named = subject.loader_path().and_then(|_| subject.element(&["os", "loader"]));
+    let span = named.map_or_else(|| no_suitable_firmware::choice(subject), |loader| loader.text_span());
+    let path = firmware.path.display();
+    let message = format!("firmware `{path}` cannot boot {technology} guests: {lack}");
+    vec![RULE.finding(span, message).help(suggestion(subject))]
 }
 
 /// What the image lacks. Its own tables are believed before its descriptor: distributions leave features out.

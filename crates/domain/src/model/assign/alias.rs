@@ -27,7 +27,7 @@ impl Domain {
             controller.info.alias.get_or_insert(alias);
         }
         name_consoles(devices);
-        number(devices.interfaces.iter_mut().map(|device| &mut device.info), "net");
+        number_unnamed(devices.interfaces.iter_mut().map(|device| &mut device.info), "net");
         number(devices.channels.iter_mut().map(|device| &mut device.info), "channel");
         number(devices.inputs.iter_mut().map(|device| &mut device.info), "input");
         number(devices.tpms.iter_mut().map(|device| &mut device.info), "tpm");
@@ -35,7 +35,7 @@ impl Domain {
         number(devices.hubs.iter_mut().map(|device| &mut device.info), "hub");
         number(devices.watchdogs.iter_mut().map(|device| &mut device.info), "watchdog");
         number(devices.memballoon.iter_mut().map(|device| &mut device.info), "balloon");
-        number(devices.rngs.iter_mut().map(|device| &mut device.info), "rng");
+        number_unnamed(devices.rngs.iter_mut().map(|device| &mut device.info), "rng");
         number(devices.panics.iter_mut().map(|device| &mut device.info), "panic");
         number(devices.iommu.iter_mut().map(|device| &mut device.info), "iommu");
         number(devices.vsock.iter_mut().map(|device| &mut device.info), "vsock");
@@ -46,6 +46,21 @@ impl Domain {
 fn number<'d>(infos: impl Iterator<Item = &'d mut DeviceInfo>, prefix: &str) {
     for (at, info) in infos.enumerate() {
         info.alias.get_or_insert_with(|| format!("{prefix}{at}"));
+    }
+}
+
+/// Numbers the devices of one kind that nobody has named, after those that have such a name.
+fn number_unnamed<'d>(infos: impl Iterator<Item = &'d mut DeviceInfo>, prefix: &str) {
+    let infos: Vec<&mut DeviceInfo> = infos.collect();
+    let named =
+        infos.iter().filter_map(|info| info.alias.as_ref()?.strip_prefix(prefix)?.parse::<u32>().ok());
+    let mut next = named.max().map_or(0, |last| last.saturating_add(1));
+    for info in infos {
+        info.alias.get_or_insert_with(|| {
+            let alias = format!("{prefix}{next}");
+            next = next.saturating_add(1);
+            alias
+        });
     }
 }
 

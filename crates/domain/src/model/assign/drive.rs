@@ -24,7 +24,8 @@ pub(in crate::model) fn assign_drives(devices: &mut Devices) -> Result<(), Addre
             continue;
         }
         let no_place = || AddressError::NoDrive(disk.target.dev.clone());
-        let first = disk_number(&disk.target.dev).ok_or_else(no_place)?;
+        let first =
+            disk_number(&disk.target.dev).ok_or_else(|| AddressError::DiskName(disk.target.dev.clone()))?;
         // Only SCSI disks look further when the place of their name is taken.
         let last = if bus == DiskBus::Scsi { first.saturating_add(MOST) } else { first };
         let drive = (first..=last)

@@ -26,6 +26,8 @@ pub enum AddressError {
     BuiltIn { what: &'static str, found: PciAddress, wanted: PciAddress },
     #[error("no PCI slot is free for {0}")]
     NoPciSlot(&'static str),
+    #[error("the name of the disk `{0}` does not say where it goes")]
+    DiskName(String),
     #[error("no place is free for the disk `{0}`")]
     NoDrive(String),
     #[error("the virtio-serial port {port} of controller {controller} is given twice, or is not there")]

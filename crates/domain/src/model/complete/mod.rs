@@ -105,3 +105,6 @@ fn random_mac(random: &mut dyn FnMut() -> [u8; 16]) -> super::interface::Mac {
     let [a, b, c, ..] = random();
     super::interface::Mac([0x52, 0x54, 0x00, a, b, c])
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ pub(crate) fn cpu(
 ) -> Result<(Argument, String), PlanError> {
     let default = Cpu::default();
     let cpu = domain.cpu.as_ref().unwrap_or(&default);
-    check_names(cpu)?;
+    check_names(domain, cpu)?;
     let (model, migratable, choice) = match cpu.mode {
         None | Some(CpuMode::Custom) => (named(domain, cpu, caps), None, None),
         Some(CpuMode::HostPassthrough) => ("host".to_owned(), Some(cpu.migratable), None),
@@ -89,10 +89,15 @@ pub(crate) fn cpu(
 }
 
 /// Names go to an option whose commas cannot be escaped.
-fn check_names(cpu: &Cpu) -> Result<(), PlanError> {
+fn check_names(domain: &Domain, cpu: &Cpu) -> Result<(), PlanError> {
     let model = cpu.model.iter().filter_map(|model| model.name.as_deref());
     let features = cpu.features.iter().map(|feature| feature.name.as_str());
     let plain = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    let vendor = domain.features.hyperv.iter().flat_map(|hyperv| &hyperv.features);
+    if let Some(vendor) = vendor.filter_map(|feature| feature.vendor_id.as_ref()).find(|id| id.contains(','))
+    {
+        return Err(PlanError::BadCpuName { name: vendor.clone() });
+    }
     match model.chain(features).find(|name| name.is_empty() || !plain(name)) {
         Some(name) => Err(PlanError::BadCpuName { name: name.to_owned() }),
         None => Ok(()),

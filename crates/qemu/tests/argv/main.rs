@@ -5,4 +5,5 @@
 mod accepted;
 mod decisions;
 mod host;
+mod mangled;
 mod recorded;

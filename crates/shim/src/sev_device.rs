@@ -121,7 +121,7 @@ fn issue(fd: c_int, device: Device, argument: u64) -> Outcome {
     let number = command.command;
     match &result {
         Err(failure @ (Failure::Connection(_) | Failure::Reply)) => {
-            say!("platform command {number}: {failure}")
+            say!("platform command {number}: {failure}");
         }
         Err(failure) => trace!("platform command {number}: {failure}"),
         Ok(()) => trace!("platform command {number}"),

@@ -55,7 +55,7 @@ pub(super) fn operate(vm: &Arc<Vm>, argument: *mut c_void) -> Outcome {
     };
     match &result {
         Err(failure @ (Failure::Connection(_) | Failure::Reply)) => {
-            say!("guest command {}: {failure}", request.id)
+            say!("guest command {}: {failure}", request.id);
         }
         Err(failure) => trace!("guest command {}: {failure}", request.id),
         Ok(()) => trace!("guest command {}", request.id),

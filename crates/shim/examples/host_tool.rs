@@ -110,7 +110,9 @@ fn certificates(device: &Opened) {
 
 fn errors(device: &Opened) {
     println!("unknown={}", describe(issue(device, 99, &mut [0; 64]).0));
-    let Ok(fd) = device else { return println!("open={}", describe(Err::<(), _>(io::Error::last_os_error()))) };
+    let Ok(fd) = device else {
+        return println!("open={}", describe(Err::<(), _>(io::Error::last_os_error())));
+    };
     // SAFETY: the address is not mapped, which the callee has to find out.
     let result = unsafe { libc::ioctl(*fd, SEV_ISSUE_CMD, 8) };
     println!("bad_address={result} {}", describe(Err::<(), _>(io::Error::last_os_error())));

@@ -45,8 +45,12 @@ fn made_state() -> &'static Path {
     static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let made = tempfile::tempdir().unwrap();
-        let init =
-            Command::new(sevsim()).arg("init").arg("--state-dir").arg(made.path().join("state")).output().unwrap();
+        let init = Command::new(sevsim())
+            .arg("init")
+            .arg("--state-dir")
+            .arg(made.path().join("state"))
+            .output()
+            .unwrap();
         assert!(init.status.success(), "{init:?}");
         made
     });
@@ -105,7 +109,10 @@ fn tool(what: &str) -> Command {
 fn answers(output: &Output) -> BTreeMap<String, String> {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| line.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    text.lines()
+        .map(|line| line.split_once('=').unwrap())
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
 }
 
 /// Whether a real `/dev/sev` or a placeholder on this machine would decide instead of the simulator.

@@ -3,8 +3,11 @@
 //! device; none of them looks at the host.
 
 pub(crate) mod address;
+pub(crate) mod balloon;
 pub(crate) mod block;
+pub(crate) mod boot;
 pub(crate) mod chardev;
+pub(crate) mod clock;
 pub(crate) mod console;
 pub(crate) mod controller;
 pub(crate) mod cpu;
@@ -12,12 +15,17 @@ pub(crate) mod disk;
 pub(crate) mod graphics;
 pub(crate) mod input;
 pub(crate) mod interface;
+pub(crate) mod iommu;
 pub(crate) mod machine;
+pub(crate) mod memory;
+pub(crate) mod notifier;
+pub(crate) mod rng;
 pub(crate) mod sev;
 pub(crate) mod shell;
-pub(crate) mod small;
 pub(crate) mod tpm;
 pub(crate) mod video;
+pub(crate) mod vsock;
+pub(crate) mod watchdog;
 
 use std::ffi::OsString;
 

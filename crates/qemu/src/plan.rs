@@ -6,6 +6,7 @@ mod device;
 pub(crate) mod firmware;
 pub(crate) mod ids;
 mod launch;
+mod parts;
 mod surroundings;
 mod unmodelled;
 
@@ -13,15 +14,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use domain::{
     Domain,
-    model::{controller::ControllerType, launch_security::LaunchSecurity, os},
+    model::{controller::ControllerType, os},
 };
 
 use crate::{
     Caps,
-    argv::{
-        Argument, KeyValues, Properties, chardev::FdSets, console, controller, cpu, disk, graphics, input,
-        interface, machine, sev, shell, small, tpm, video,
-    },
+    argv::{Argument, cpu, shell},
 };
 
 pub use device::{Device, DeviceKind};
@@ -31,7 +29,7 @@ pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
 };
 
-use boot_order::BootOrder;
+use launch::LaunchObject;
 
 /// Everything that is decided about one start of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,17 +155,17 @@ impl Plan {
             None => (None, Vec::new()),
         };
         let mut parts = Vec::new();
-        machine_parts(domain, here, &firmware, cpu, &mut parts)?;
-        set_up_parts(domain, here, &mut parts)?;
-        parts.extend(devices(domain, here)?.into_iter().map(Part::from));
+        parts::machine_parts(domain, here, &firmware, cpu, &mut parts)?;
+        parts::set_up_parts(domain, here, &mut parts)?;
+        parts.extend(parts::devices(domain, here)?.into_iter().map(Part::from));
         parts.extend(object.map(Part::from));
-        end_parts(domain, &mut parts)?;
+        parts::end_parts(domain, &mut parts)?;
         let mut notes = Vec::new();
         unmodelled::notes(domain, here, &firmware, &mut notes);
         Ok(Self {
             emulator,
             parts,
-            environment: environment(domain, here),
+            environment: parts::environment(domain, here),
             files,
             firmware,
             launch,
@@ -244,200 +242,5 @@ fn check_architecture(domain: &Domain) -> Result<(), PlanError> {
     match domain.os.arch.as_deref() {
         None | Some("x86_64" | "i686") => Ok(()),
         Some(arch) => Err(PlanError::Architecture { arch: arch.to_owned() }),
-    }
-}
-
-/// The guest's name, and the machine: firmware, processors, memory.
-fn machine_parts(
-    domain: &Domain,
-    here: &Surroundings,
-    firmware: &Firmware,
-    cpu: Argument,
-    parts: &mut Vec<Part>,
-) -> Result<(), PlanError> {
-    let mut add = |argument: Argument| parts.push(argument.into());
-    add(Argument::pairs(
-        "-name",
-        KeyValues::default().with("guest", &domain.name).switch("debug-threads", true),
-    ));
-    add(Argument::Flag("-S"));
-    if let Some(file) = &here.master_key {
-        let secret = Properties::object("secret", "masterKey0").with("format", "raw");
-        add(Argument::object(secret.with("file", file.display().to_string())));
-    }
-    firmware.nodes().into_iter().for_each(&mut add);
-    add(machine::machine(domain, firmware)?);
-    add(machine::accelerator(domain));
-    add(cpu);
-    firmware.options().into_iter().for_each(&mut add);
-    machine::memory(domain, here)?.into_iter().for_each(&mut add);
-    add(machine::processors(domain)?);
-    if let Some(uuid) = domain.uuid {
-        add(Argument::Text("-uuid", uuid.to_string()));
-    }
-    parts.extend(small::generation_id(domain, here)?.map(Part::from));
-    Ok(())
-}
-
-/// What QEMU does with itself: no configuration but this, the monitor, the clock, how to boot.
-fn set_up_parts(domain: &Domain, here: &Surroundings, parts: &mut Vec<Part>) -> Result<(), PlanError> {
-    let mut add = |argument: Argument| parts.push(argument.into());
-    if domain.devices.graphics.is_empty() {
-        add(Argument::Text("-display", "none".to_owned()));
-    }
-    add(Argument::Flag("-no-user-config"));
-    add(Argument::Flag("-nodefaults"));
-    let socket = KeyValues::bare("socket").with("id", "charmonitor").with("fd", here.fds.monitor.to_string());
-    add(Argument::pairs("-chardev", socket.switch("server", true).switch("wait", false)));
-    let monitor = KeyValues::default().with("chardev", "charmonitor").with("id", "monitor");
-    add(Argument::pairs("-mon", monitor.with("mode", "control")));
-    machine::clock(domain, here.clock)?.into_iter().for_each(&mut add);
-    add(Argument::Flag("-no-shutdown"));
-    machine::power_management(domain).into_iter().for_each(&mut add);
-    machine::boot(domain).into_iter().for_each(&mut add);
-    controller::globals(domain).into_iter().for_each(&mut add);
-    Ok(())
-}
-
-fn devices(domain: &Domain, here: &Surroundings) -> Result<Vec<Device>, PlanError> {
-    let order = BootOrder::of(domain);
-    let mut sets = FdSets::default();
-    let mut devices = Vec::new();
-    devices.extend(small::iommu(domain)?);
-    devices.extend(controller::controllers(domain, order.floppies(domain))?);
-    devices.extend(input::hubs(domain)?);
-    let is_cdrom_drive = |path: &str| here.cdrom_drives.contains(path);
-    devices.extend(disk::disks(domain, |disk| order.disk(disk), is_cdrom_drive)?);
-    devices.extend(interface::interfaces(domain, here, |interface| order.interface(interface))?);
-    devices.extend(console::serials(domain, here, &mut sets)?);
-    devices.extend(console::channels(domain, here, &mut sets)?);
-    devices.extend(console::consoles(domain, here, &mut sets)?);
-    devices.extend(tpm::tpms(domain, here, &mut sets)?);
-    devices.extend(input::inputs(domain)?);
-    devices.extend(graphics::audios(domain));
-    devices.extend(graphics::displays(domain, here)?);
-    devices.extend(video::videos(domain, here)?);
-    devices.extend(small::watchdogs(domain)?);
-    devices.extend(small::balloon(domain)?);
-    devices.extend(small::rngs(domain, here, &mut sets)?);
-    devices.extend(small::vm_core_info(domain));
-    devices.extend(small::vsock(domain, here)?);
-    Ok(devices)
-}
-
-/// How QEMU is confined, and what comes last.
-fn end_parts(domain: &Domain, parts: &mut Vec<Part>) -> Result<(), PlanError> {
-    let sandbox = KeyValues::bare("on")
-        .with("obsolete", "deny")
-        .with("elevateprivileges", "deny")
-        .with("spawn", "deny")
-        .with("resourcecontrol", "deny");
-    parts.push(Argument::pairs("-sandbox", sandbox).into());
-    parts.extend(small::panics(domain)?.into_iter().map(Part::from));
-    if let Some(state) = domain.features.async_teardown {
-        let value = KeyValues::default().with("async-teardown", state.on_off());
-        parts.push(Argument::pairs("-run-with", value).into());
-    }
-    parts.push(Argument::pairs("-msg", KeyValues::default().switch("timestamp", true)).into());
-    Ok(())
-}
-
-/// A clean environment: nothing of the service that starts QEMU leaks into it.
-fn environment(domain: &Domain, here: &Surroundings) -> Vec<(&'static str, String)> {
-    let home = here.domain_dir.display().to_string();
-    let below_home = |name: &str| here.domain_dir.join(name).display().to_string();
-    let mut environment = vec![
-        ("LC_ALL", "C".to_owned()),
-        ("PATH", here.path.clone()),
-        ("HOME", home),
-        ("USER", here.user.clone()),
-        ("LOGNAME", here.user.clone()),
-        ("XDG_DATA_HOME", below_home(".local/share")),
-        ("XDG_CACHE_HOME", below_home(".cache")),
-        ("XDG_CONFIG_HOME", below_home(".config")),
-    ];
-    if let domain::model::cpu::ClockOffset::Timezone { timezone } = &domain.clock.offset {
-        environment.push(("TZ", timezone.clone()));
-    }
-    environment.extend(graphics::environment(domain, here));
-    environment
-}
-
-/// The object for launch security, with the files that it reads.
-struct LaunchObject {
-    technology: Technology,
-    policy: u64,
-    kernel_hashes: bool,
-    host_data: Option<String>,
-    object: Argument,
-    files: Vec<PlannedFile>,
-}
-
-impl LaunchObject {
-    fn plan(domain: &Domain, caps: &Caps, here: &Surroundings) -> Result<Option<Self>, PlanError> {
-        let Some(security) = &domain.launch_security else { return Ok(None) };
-        if let LaunchSecurity::Other { kind } = security {
-            return Err(PlanError::LaunchSecurity { kind: kind.clone() });
-        }
-        let asked = caps
-            .sev
-            .as_ref()
-            .ok()
-            .map(|sev| SevParams { cbitpos: sev.cbitpos, reduced_phys_bits: sev.reduced_phys_bits });
-        let host = here.sev.or(asked);
-        let cbitpos = security.cbitpos().or_else(|| host.map(|host| host.cbitpos));
-        let reduced_phys_bits =
-            security.reduced_phys_bits().or_else(|| host.map(|host| host.reduced_phys_bits));
-        let (Some(cbitpos), Some(reduced_phys_bits)) = (cbitpos, reduced_phys_bits) else {
-            return Err(PlanError::NoSevParams);
-        };
-        let host = SevParams { cbitpos, reduced_phys_bits };
-        let kernel_hashes = security.kernel_hashes().is_some_and(domain::model::Switch::is_on);
-        Ok(match security {
-            LaunchSecurity::Sev(sev) => {
-                let policy = sev.policy.ok_or(PlanError::NoPolicy)?;
-                let (object, files) = sev::sev_guest(sev, policy, host, here);
-                let technology = if sev.is_es() { Technology::SevEs } else { Technology::Sev };
-                Some(Self {
-                    technology,
-                    policy: policy.into(),
-                    kernel_hashes,
-                    host_data: None,
-                    object,
-                    files,
-                })
-            }
-            LaunchSecurity::SevSnp(snp) => {
-                let policy = snp.policy.ok_or(PlanError::NoPolicy)?;
-                Some(Self {
-                    technology: Technology::SevSnp,
-                    policy,
-                    kernel_hashes,
-                    host_data: snp.host_data.clone(),
-                    object: sev::sev_snp_guest(snp, policy, host),
-                    files: Vec::new(),
-                })
-            }
-            LaunchSecurity::Other { .. } => None,
-        })
-    }
-
-    fn inputs(&self, domain: &Domain, caps: &Caps, firmware: &Firmware, cpu_model: String) -> LaunchInputs {
-        let vcpus = domain.vcpu.current.unwrap_or(domain.vcpu.count);
-        LaunchInputs {
-            technology: self.technology,
-            policy: self.policy,
-            firmware: firmware.code.as_ref().map(|code| code.path.clone()),
-            boot: domain.os.kernel.as_ref().map(|kernel| DirectBoot {
-                kernel: kernel.into(),
-                initrd: domain.os.initrd.as_ref().map(PathBuf::from),
-                cmdline: domain.os.cmdline.clone(),
-            }),
-            kernel_hashes: self.kernel_hashes,
-            vcpus,
-            vcpu_signature: caps.signature(&cpu_model),
-            cpu_model,
-            host_data: self.host_data.clone(),
-        }
     }
 }

@@ -13,7 +13,7 @@ use domain::{
 };
 
 use super::{Firmware, Network, Surroundings, ids};
-use crate::argv::{interface::is_user_mode, small::DEFAULT_RNG};
+use crate::argv::{interface::is_user_mode, rng::DEFAULT_RNG};
 
 /// What the domain asks for and a start does not carry out.
 pub(crate) fn unmodelled(domain: &Domain) -> Vec<String> {

@@ -3,10 +3,13 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use crate::command::{Command, Handle, Reply};
 use crate::status::FirmwareStatus;
@@ -42,11 +45,21 @@ impl Connection {
     /// Sends a command and waits for its answer: the outer error is the connection's, the inner one the firmware's.
     ///
     /// # Errors
-    /// When the simulator is gone, takes too long, or sends what is not an answer.
+    /// When the simulator is gone, takes too long, or sends what is not an answer; and ever after.
     pub fn call(&mut self, command: &Command) -> io::Result<Result<Reply, FirmwareStatus>> {
+        let answer = self.exchange(command);
+        if answer.is_err() {
+            // What comes next may be the answer that was not waited for: nobody is to take it for another's.
+            let _closed = self.stream.shutdown(Shutdown::Both);
+        }
+        answer
+    }
+
+    fn exchange(&mut self, command: &Command) -> io::Result<Result<Reply, FirmwareStatus>> {
         wire::write_frame(&mut self.stream, &wire::encode_command(command))?;
         let frame = wire::read_frame(&mut self.stream)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(wire::decode_answer(&frame)?)
+        // It may hold a secret.
+        Ok(wire::decode_answer(&Zeroizing::new(frame))?)
     }
 
     /// `LAUNCH_UPDATE_DATA` of any length: sent in pieces, which measure as one.

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use attest::sev::{ApiVersion, FirmwareVersion};
+use zeroize::Zeroizing;
 
 use crate::command::{self, Command, GuestKind, Handle, PlatformState, Reply};
 use crate::guest::Guest;
@@ -169,9 +170,9 @@ impl Platform {
         }
     }
 
-    pub(crate) fn draw<const N: usize>(&mut self) -> Result<[u8; N], FirmwareStatus> {
-        let mut bytes = [0; N];
-        self.random.fill(&mut bytes)?;
+    pub(crate) fn draw<const N: usize>(&mut self) -> Result<Zeroizing<[u8; N]>, FirmwareStatus> {
+        let mut bytes = Zeroizing::new([0; N]);
+        self.random.fill(bytes.as_mut())?;
         Ok(bytes)
     }
 }

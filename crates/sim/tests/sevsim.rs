@@ -237,6 +237,18 @@ fn hostile_bytes_end_one_connection_only() {
 }
 
 #[test]
+fn a_connection_that_failed_stays_failed() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut connection = Connection::from(std::os::fd::OwnedFd::from(ours));
+    // Two answers, the first of which is none.
+    theirs.write_all(&[1, 0, 0, 0, 9]).unwrap();
+    let answer = sim::wire::encode_answer(&Ok(Reply::Done));
+    sim::wire::write_frame(&mut theirs, &answer).unwrap();
+    assert!(connection.call(&Command::PlatformStatus).is_err());
+    assert!(connection.call(&Command::PlatformStatus).is_err());
+}
+
+#[test]
 fn a_stop_removes_the_socket() {
     let (_directory, state) = state();
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
@@ -260,6 +272,23 @@ fn renewed_keys_outlive_a_kill() {
     let mut server = Server::start(&state);
     assert_eq!(pdh(&mut server.connect()), renewed);
     assert_eq!(server.signal(rustix::process::Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn keys_that_cannot_be_stored_are_not_used() {
+    let (_directory, state) = state();
+    let server = Server::start(&state);
+    let mut connection = server.connect();
+    let before = pdh(&mut connection);
+    // What a write would make first is in the way, and is not a file.
+    let obstacle = state.join(".identity.new");
+    fs::create_dir(&obstacle).unwrap();
+    assert_eq!(connection.call(&Command::PdhGen).unwrap(), Err(FirmwareStatus::HwErrorPlatform));
+    assert_eq!(connection.call(&Command::FactoryReset).unwrap(), Err(FirmwareStatus::HwErrorPlatform));
+    assert_eq!(pdh(&mut connection), before);
+    fs::remove_dir(&obstacle).unwrap();
+    call(&mut connection, &Command::PdhGen);
+    assert_ne!(pdh(&mut connection), before);
 }
 
 /// Kills the simulator in the middle of renewing keys, again and again: the state it leaves is whole, with the last keys that

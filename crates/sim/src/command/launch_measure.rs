@@ -10,7 +10,7 @@ use crate::status::FirmwareStatus;
 pub(crate) fn run(platform: &mut Platform, handle: Handle) -> Result<Reply, FirmwareStatus> {
     platform.require(&[PlatformState::Working])?;
     platform.guest_mut(handle)?.updating()?;
-    let nonce = platform.draw()?;
+    let nonce = *platform.draw()?;
     let guest = platform.guest_mut(handle)?;
     let updating = guest.updating()?;
     let (policy, keys) = (updating.policy, updating.keys.clone());

@@ -24,7 +24,7 @@ pub(crate) fn run(
     let policy = Policy(policy);
     check(platform, handle, policy)?;
     let keys = match (dh_cert, session) {
-        ([], []) => TransportKeys { tek: Tek::new(platform.draw()?), tik: Tik::new(platform.draw()?) },
+        ([], []) => TransportKeys { tek: Tek::new(*platform.draw()?), tik: Tik::new(*platform.draw()?) },
         ([], _) | (_, []) => return Err(FirmwareStatus::InvalidParam),
         (dh_cert, session) => owner_keys(platform, policy, dh_cert, session)?,
     };

@@ -28,3 +28,4 @@ mod bytes;
 pub mod guid;
 pub mod ovmf;
 pub mod sev;
+pub mod snp;

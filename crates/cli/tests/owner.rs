@@ -94,6 +94,14 @@ fn digests_are_those_of_other_tools() {
         digest("--vcpus 4 --cpu EPYC-v4 --vmsa-profile fpu"),
         "0dccbcaba8e90b261bd0d2e1863a2f9da714768b7b2a19363cd6ae35aa90de91"
     );
+    assert_eq!(
+        digest("--snp --vcpus 4 --cpu EPYC-v4"),
+        "5061fffb019493a903613d56d54b94912a1a2f9e4502385f5c194616753720a92441310ba6c4933de877c36e23046ad5"
+    );
+    assert_eq!(
+        digest("--snp --vcpus 4 --cpu EPYC-v4 --sev-features 0x21"),
+        "4953b1fb416fa874980e8442b3706d345926d5f38879134e00813c5d7abcbe78eafe7b422907be0b4698e2414a631942"
+    );
     assert_eq!(digest("--vcpus 4 --cpu 0x800f12"), digest("--vcpus 4 --cpu EPYC"));
 
     let cmdline = |cmdline: &str| {
@@ -125,6 +133,9 @@ fn digest_refuses_what_cannot_be_launched() {
         .failed(2, &["hash table", "address or length 0", "AmdSev"]);
     sevirt("digest --firmware sevctl/vmsa0.bin --vcpus 2 --cpu EPYC")
         .failed(2, &["sevctl/vmsa0.bin", "whole OVMF"]);
+    sevirt("digest --firmware sevctl/ovmf-trimmed.bin --snp --vcpus 1 --cpu EPYC")
+        .failed(2, &["SNP metadata"]);
+    sevirt(&format!("digest {stock} --snp")).failed(2, &["--vcpus"]);
     sevirt(&format!("digest {stock} --vcpus 0 --cpu EPYC")).failed(2, &["vCPUs"]);
     sevirt(&format!("digest {stock} --vcpus 4")).failed(2, &["--cpu"]);
     sevirt(&format!("digest {stock} --vcpus 4 --cpu pentium")).failed(2, &["EPYC model"]);

@@ -1,15 +1,16 @@
 //! `sevirt digest`: the launch digest a guest must have, computed from files alone.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::owner::{ContentsArgs, Format, print};
+use crate::owner::{ContentsArgs, Covered, Format, print};
 
-/// Compute the launch digest that a SEV or SEV-ES guest must have
+/// Compute the launch digest that a SEV, SEV-ES or SEV-SNP guest must have
 ///
-/// The digest is the SHA-256 over everything the platform loads before the guest runs. Anybody can compute it; a
-/// measurement (`sevirt verify`) proves it.
+/// The digest covers everything the platform loads before the guest runs. Anybody can compute it; what proves it is the
+/// platform's measurement (SEV and SEV-ES: `sevirt verify`) or the guest's own report (SEV-SNP).
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -34,6 +35,8 @@ Examples:
     sevirt digest --firmware /usr/share/OVMF/OVMF_CODE_4M.fd
   A SEV-ES guest with four vCPUs:
     sevirt digest --firmware OVMF.fd --vcpus 4 --cpu EPYC-Milan
+  A SEV-SNP guest:
+    sevirt digest --firmware OVMF.fd --snp --vcpus 4 --cpu EPYC-Milan
   A directly booted kernel, bound to the measurement by its hash:
     sevirt digest --firmware AMDSEV.fd --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0'";
 
@@ -44,12 +47,18 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             "nothing to compute a digest of: name a domain's XML, or the firmware image with --firmware FILE"
         );
     };
-    let covered = source.digest()?;
-    let text = if args.quiet {
+    match source.snp_digest()? {
+        Some(covered) => show(&covered, args.quiet, args.format)?,
+        None => show(&source.digest()?, args.quiet, args.format)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show<D: Display>(covered: &Covered<D>, quiet: bool, format: Format) -> anyhow::Result<()> {
+    let text = if quiet {
         format!("{}\n", covered.digest)
     } else {
         format!("{:<15}{}\n{}", "launch digest", covered.digest, covered.words())
     };
-    print(args.format, &text, &covered.json())?;
-    Ok(ExitCode::SUCCESS)
+    print(format, &text, &covered.json())
 }

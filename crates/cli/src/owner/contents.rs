@@ -13,6 +13,7 @@ use attest::sev::keys::Tik;
 use attest::sev::measurement::{Launch, Measurement};
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
+use attest::snp::digest as snp;
 use qemu::plan::DirectBoot;
 use serde_json::{Value, json};
 
@@ -39,16 +40,22 @@ pub(crate) struct ContentsArgs {
     /// Command line of that kernel; every byte counts, also a space at its end
     #[arg(long, value_name = "TEXT", requires = "kernel")]
     cmdline: Option<String>,
-    /// SEV-ES: how many vCPUs the guest starts with; the digest covers their registers
+    /// The guest is a SEV-SNP one
+    #[arg(long, requires = "firmware", requires = "vcpus")]
+    snp: bool,
+    /// SEV-ES and SEV-SNP: how many vCPUs the guest starts with; the digest covers their registers
     #[arg(long, value_name = "NUMBER", requires = "firmware", requires = "cpu")]
     vcpus: Option<u32>,
-    /// SEV-ES: the vCPUs' model (EPYC, EPYC-Rome, EPYC-Milan, …) or their signature (CPUID 1 EAX) as 0x…
+    /// SEV-ES and SEV-SNP: the vCPUs' model (EPYC, EPYC-Rome, EPYC-Milan, …) or their signature (CPUID 1 EAX) as 0x…
     #[arg(long, value_name = "MODEL|0x…", requires = "vcpus", value_parser = parse_signature)]
     cpu: Option<VcpuSignature>,
     /// SEV-ES: which registers the host fills: `legacy` (QEMU's default), or `fpu` (Linux 6.10 and newer with
     /// legacy-vm-type=off)
     #[arg(long, value_name = "PROFILE", default_value = "legacy", value_parser = parse_profile)]
     vmsa_profile: Profile,
+    /// SEV-SNP: SEV_FEATURES that the host turns on for its guests; older kernels add debug swap, 0x21
+    #[arg(long, value_name = "0x…", default_value = "0x1", value_parser = parse_number)]
+    sev_features: u32,
 }
 
 /// What a launch loads, by name.
@@ -58,16 +65,18 @@ pub(crate) struct Source {
     pub(crate) boot: Option<DirectBoot>,
     /// A kernel whose hashes are not.
     pub(crate) unmeasured: Option<PathBuf>,
-    /// The vCPUs of a SEV-ES guest.
+    /// The vCPUs, where they are measured: those of SEV-ES and SEV-SNP guests.
     pub(crate) vcpus: Option<EsVcpus>,
-    /// The policy, where a domain says it.
+    /// SEV_FEATURES of a SEV-SNP guest; `None` for all others.
+    pub(crate) snp_features: Option<u64>,
+    /// The policy of a SEV or SEV-ES guest, where a domain says it.
     pub(crate) policy: Option<Policy>,
 }
 
 /// A digest and what it says.
-pub(crate) struct Covered {
+pub(crate) struct Covered<D = LaunchDigest> {
     /// The digest.
-    pub(crate) digest: LaunchDigest,
+    pub(crate) digest: D,
     parts: Vec<Part>,
     unmeasured: Option<PathBuf>,
     loaded: Option<Loaded>,
@@ -95,7 +104,8 @@ impl ContentsArgs {
     /// What the arguments name; `None` when they name nothing.
     pub(crate) fn source(&self) -> anyhow::Result<Option<Source>> {
         if let Some(domain) = &self.domain {
-            return super::domain::source(domain, self.vmsa_profile).map(Some);
+            let source = super::domain::source(domain, self.vmsa_profile, self.sev_features.into())?;
+            return Ok(Some(source));
         }
         let Some(firmware) = self.firmware.clone() else { return Ok(None) };
         let boot = self.kernel.clone().map(|kernel| DirectBoot {
@@ -106,7 +116,8 @@ impl ContentsArgs {
         let profile = self.vmsa_profile;
         let vcpus = self.vcpus.zip(self.cpu);
         let vcpus = vcpus.map(|(count, signature)| EsVcpus { count, signature, profile });
-        Ok(Some(Source { firmware, boot, unmeasured: None, vcpus, policy: None }))
+        let snp_features = self.snp.then_some(self.sev_features.into());
+        Ok(Some(Source { firmware, boot, unmeasured: None, vcpus, snp_features, policy: None }))
     }
 }
 
@@ -127,8 +138,35 @@ impl Source {
         }
     }
 
-    /// Reads the files and computes their digest.
+    /// Reads the files and computes the digest that a SEV or SEV-ES guest's measurement covers.
     pub(crate) fn digest(&self) -> anyhow::Result<Covered> {
+        if self.snp_features.is_some() {
+            bail!(
+                "a SEV-SNP guest has no launch measurement: its own report carries the digest of `sevirt digest`"
+            );
+        }
+        let (loaded, parts) = self.load()?;
+        let digest = loaded.contents().digest().map_err(|error| self.advise(error))?;
+        Ok(Covered { digest, parts, unmeasured: self.unmeasured.clone(), loaded: Some(loaded) })
+    }
+
+    /// Reads the files and computes the digest that a SEV-SNP guest's report carries; `None` for other guests.
+    pub(crate) fn snp_digest(&self) -> anyhow::Result<Option<Covered<snp::LaunchDigest>>> {
+        let (Some(sev_features), Some(vcpus)) = (self.snp_features, self.vcpus) else { return Ok(None) };
+        let (loaded, parts) = self.load()?;
+        let contents = snp::Contents {
+            firmware: &loaded.image,
+            kernel_hashes: loaded.kernel_hashes,
+            vcpus: vcpus.count,
+            signature: vcpus.signature,
+            sev_features,
+        };
+        let firmware = || format!("SEV-SNP with firmware `{}`", self.firmware.display());
+        let digest = contents.digest().with_context(firmware)?;
+        Ok(Some(Covered { digest, parts, unmeasured: self.unmeasured.clone(), loaded: None }))
+    }
+
+    fn load(&self) -> anyhow::Result<(Loaded, Vec<Part>)> {
         let path = &self.firmware;
         let image = read_image(path)?;
         let mut parts = vec![Part {
@@ -136,18 +174,39 @@ impl Source {
             json: json!({ "kind": "firmware", "path": path, "bytes": image.len() }),
         }];
         let kernel_hashes = self.boot.as_ref().map(|boot| kernel_hashes(boot, &mut parts)).transpose()?;
-        if let Some(EsVcpus { count, signature, profile }) = self.vcpus {
-            parts.push(Part {
-                words: format!(
-                    "the first registers of {count} vCPUs of signature {signature}, profile {profile}"
-                ),
-                json: json!({ "kind": "vcpus", "count": count, "signature": signature.to_string(),
-                              "profile": profile.to_string() }),
-            });
+        if let Some(vcpus) = self.vcpus {
+            parts.push(self.describe(vcpus));
         }
-        let loaded = Loaded { image, kernel_hashes, vcpus: self.vcpus };
-        let digest = loaded.contents().digest().map_err(|error| advise(error, path))?;
-        Ok(Covered { digest, parts, unmeasured: self.unmeasured.clone(), loaded: Some(loaded) })
+        Ok((Loaded { image, kernel_hashes, vcpus: self.vcpus }, parts))
+    }
+
+    fn describe(&self, EsVcpus { count, signature, profile }: EsVcpus) -> Part {
+        let variant = match self.snp_features {
+            None => format!("profile {profile}"),
+            Some(features) => format!("SEV features {features:#x}"),
+        };
+        Part {
+            words: format!("the first registers of {count} vCPUs of signature {signature}, {variant}"),
+            json: json!({ "kind": "vcpus", "count": count, "signature": signature.to_string(),
+                          "variant": variant }),
+        }
+    }
+
+    /// Adds the next step to what the library says.
+    fn advise(&self, error: ContentsError) -> anyhow::Error {
+        let next = match error {
+            ContentsError::NoHashTable(_) => {
+                "stock distribution images have none: build OvmfPkg/AmdSev/AmdSevX64.dsc of edk2, or launch without \
+                 kernel hashes"
+            }
+            ContentsError::Firmware(_) => {
+                "name the code image (OVMF.fd, OVMF_CODE*.fd), not a variable store"
+            }
+            ContentsError::NoResetBlock => "use an OVMF image with SEV-ES support",
+            ContentsError::VcpuCount(_) => "give the number of the domain's <vcpu>",
+        };
+        let error = anyhow::Error::new(error).context(format!("firmware `{}`", self.firmware.display()));
+        anyhow::anyhow!("{}; {next}", Chain(&error))
     }
 }
 
@@ -187,7 +246,9 @@ impl Covered {
     ) -> Option<Difference> {
         explain(measurement, tik, expected, self.loaded.as_ref().map(Loaded::contents).as_ref())
     }
+}
 
+impl<D: std::fmt::Display> Covered<D> {
     /// What the digest covers and what it does not, in lines.
     pub(crate) fn words(&self) -> String {
         let mut text = String::new();
@@ -215,20 +276,6 @@ impl Covered {
 }
 
 const NOT_COVERED: &str = "disks, variable stores, devices, and all that the firmware loads later";
-
-/// Adds the next step to what the library says.
-fn advise(error: ContentsError, path: &Path) -> anyhow::Error {
-    let next = match error {
-        ContentsError::NoHashTable(_) => {
-            "stock distribution images have none: build OvmfPkg/AmdSev/AmdSevX64.dsc of edk2, or leave --kernel out"
-        }
-        ContentsError::Firmware(_) => "name the code image (OVMF.fd, OVMF_CODE*.fd), not a variable store",
-        ContentsError::NoResetBlock => "use an OVMF image with SEV-ES support",
-        ContentsError::VcpuCount(_) => "give --vcpus the number of the domain's <vcpu>",
-    };
-    let error = anyhow::Error::new(error).context(format!("firmware `{}`", path.display()));
-    anyhow::anyhow!("{}; {next}", Chain(&error))
-}
 
 /// Hashes a file of any size in pieces.
 fn hash_file(path: &Path, what: &str) -> anyhow::Result<[u8; 32]> {

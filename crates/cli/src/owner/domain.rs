@@ -20,7 +20,7 @@ use crate::style;
 
 /// Reads a domain and asks the planner what its launch loads. Nothing is started but the QEMU that is asked what it
 /// can do.
-pub(crate) fn source(path: &str, profile: Profile) -> anyhow::Result<Source> {
+pub(crate) fn source(path: &str, profile: Profile, sev_features: u64) -> anyhow::Result<Source> {
     let input = Input::read(path)?;
     let name = &input.name;
     let document = input.parse().with_context(|| format!("read domain `{name}`"))?;
@@ -34,18 +34,25 @@ pub(crate) fn source(path: &str, profile: Profile) -> anyhow::Result<Source> {
     let inputs = plan
         .launch_inputs()
         .with_context(|| format!("`{name}` asks for no launch security, so nothing of it is measured"))?;
-    of_inputs(inputs, &caps, profile).with_context(|| format!("domain `{name}`"))
+    of_inputs(inputs, &caps, profile, sev_features).with_context(|| format!("domain `{name}`"))
 }
 
 /// Fills in what a plan needs and the digest does not depend on, since an owner's machine may have neither: where the
 /// C-bit is, and, unless registers are measured, a CPU model that this host can run.
 fn stand_in(domain: &mut Domain) {
-    if let Some(LaunchSecurity::Sev(sev)) = &mut domain.launch_security {
-        sev.cbitpos.get_or_insert(51);
-        sev.reduced_phys_bits.get_or_insert(1);
-        if !sev.is_es() {
-            domain.cpu = None;
+    match &mut domain.launch_security {
+        Some(LaunchSecurity::Sev(sev)) => {
+            sev.cbitpos.get_or_insert(51);
+            sev.reduced_phys_bits.get_or_insert(1);
+            if !sev.is_es() {
+                domain.cpu = None;
+            }
         }
+        Some(LaunchSecurity::SevSnp(snp)) => {
+            snp.cbitpos.get_or_insert(51);
+            snp.reduced_phys_bits.get_or_insert(1);
+        }
+        Some(LaunchSecurity::Other { .. }) | None => {}
     }
 }
 
@@ -62,14 +69,20 @@ fn ask_emulator(wanted: &Path) -> anyhow::Result<Caps> {
     Ok(probe::caps(emulator, cache.as_deref())?)
 }
 
-fn of_inputs(inputs: &LaunchInputs, caps: &Caps, profile: Profile) -> anyhow::Result<Source> {
+fn of_inputs(
+    inputs: &LaunchInputs,
+    caps: &Caps,
+    profile: Profile,
+    sev_features: u64,
+) -> anyhow::Result<Source> {
     let vcpus = match inputs.technology {
         Technology::Sev => None,
-        Technology::SevEs => {
+        Technology::SevEs | Technology::SevSnp => {
             Some(EsVcpus { count: inputs.vcpus, signature: signature(inputs, caps)?, profile })
         }
-        Technology::SevSnp => bail!("the launch digest of SEV-SNP is not computed by this version"),
     };
+    let is_snp = inputs.technology == Technology::SevSnp;
+    let snp_features = is_snp.then_some(sev_features);
     let Some(firmware) = inputs.firmware.clone() else {
         bail!("the guest has no firmware image of its own, and QEMU's BIOS cannot start it");
     };
@@ -79,8 +92,8 @@ fn of_inputs(inputs: &LaunchInputs, caps: &Caps, profile: Profile) -> anyhow::Re
         (None, true) => bail!("kernelHashes is on, and there is no kernel to boot directly"),
         (None, false) => (None, None),
     };
-    let policy = u32::try_from(inputs.policy).map(Policy).ok();
-    Ok(Source { firmware, boot, unmeasured, vcpus, policy })
+    let policy = u32::try_from(inputs.policy).ok().filter(|_| !is_snp).map(Policy);
+    Ok(Source { firmware, boot, unmeasured, vcpus, snp_features, policy })
 }
 
 fn signature(inputs: &LaunchInputs, caps: &Caps) -> anyhow::Result<VcpuSignature> {

@@ -43,6 +43,11 @@ impl std::fmt::Display for Technology {
 }
 
 impl<'a> Subject<'a> {
+    /// What messages call the host; a simulated platform is never passed off as a real one.
+    pub(crate) fn host(&self) -> &'static str {
+        if self.facts.simulated.is_some() { "this simulated host" } else { "this host" }
+    }
+
     /// What kind of confidential guest this is to be, if any that sevirt knows.
     pub(crate) fn technology(&self) -> Option<Technology> {
         match self.domain.launch_security.as_ref()? {

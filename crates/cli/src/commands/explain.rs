@@ -1,9 +1,10 @@
 //! `sevirt explain [RULE]`: a rule's page, or the list of rules.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+
+use crate::render::print;
 
 /// Explain a rule: what it looks for, why that is bad, how it is mended
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             })
             .collect(),
     };
-    std::io::stdout().lock().write_all(page.as_bytes())?;
+    print(&page)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use rules::{Allowed, Fixed, Safety};
 
 use crate::facts::FactsArgs;
 use crate::input::{Input, STDIN};
-use crate::render::{Judged, diff, text};
+use crate::render::{Judged, diff, print, text};
 use crate::style;
 
 /// Mend what `lint` finds; only the bytes that a fix names change
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Fixed { document: fixed, applied } = rules::fix(&document, facts, &allowed, safety);
     if !args.write {
         let shown = style::diff(&diff::unified(&input.name, document.text(), fixed.text()));
-        anstream::stdout().lock().write_all(shown.as_bytes())?;
+        print(&shown)?;
     } else if args.file == STDIN {
         io::stdout().lock().write_all(fixed.text().as_bytes())?;
     } else if !applied.is_empty() {

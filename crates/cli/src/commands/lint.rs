@@ -1,6 +1,5 @@
 //! `sevirt lint FILE…`: what will stop a domain from running as a confidential guest on this host.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -8,7 +7,7 @@ use rules::{Allowed, Severity};
 
 use crate::facts::{FactsArgs, HostFacts};
 use crate::input::Input;
-use crate::render::{Judged, json, text};
+use crate::render::{Judged, json, print, text};
 use crate::style::{self, Chain};
 
 /// Say what will stop a domain from starting as a confidential guest on this host
@@ -58,7 +57,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Format::Text => judged.iter().map(text::render).collect(),
         Format::Json => json::render(&judged)?,
     };
-    anstream::stdout().lock().write_all(shown.as_bytes())?;
+    print(&shown)?;
     let errors = judged.iter().any(|judged| judged.count(Severity::Error) > 0);
     Ok(match (could_not, errors) {
         (true, _) => ExitCode::from(super::COULD_NOT),

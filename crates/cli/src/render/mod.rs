@@ -4,10 +4,21 @@ pub(crate) mod diff;
 pub(crate) mod json;
 pub(crate) mod text;
 
+use std::io::{self, Write as _};
+
 use domain::{Document, Position, SyntaxError};
 use rules::{Finding, Located};
 
 use crate::input::Input;
+
+/// Prints to standard output, without colours where that is no terminal. A reader who has seen enough and closed the
+/// pipe is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    match anstream::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
 
 /// All that was found about one input.
 #[derive(Debug)]

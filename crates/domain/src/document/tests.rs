@@ -1,3 +1,5 @@
+//! Handles, spans and texts of the document.
+
 use super::*;
 
 const DOMAIN: &str = "\u{feff}<?xml version='1.0'?>\r\n<domain type='kvm' xmlns:q=\"urn:q\">\r\n  <!-- kept -->\r\n  <name>a&amp;b</name>\r\n  <q:x a='1\t2&#9;3'/>\r\n</domain>\r\n";

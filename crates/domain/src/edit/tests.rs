@@ -1,3 +1,5 @@
+//! What each edit does to the bytes, by example and for any document.
+
 use super::*;
 use crate::Document;
 use expect_test::{Expect, expect};

@@ -1,3 +1,5 @@
+//! What is refused, where and in which words; and the same answers as roxmltree gives.
+
 use super::*;
 use crate::Document;
 use expect_test::{Expect, expect};

@@ -30,7 +30,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let policy = subject.element(&["launchSecurity", "policy"]).filter(|_| technology == Technology::SevEs);
     let span = policy.map_or_else(|| subject.nearest(&["launchSecurity"]), |policy| policy.text_span());
     vec![
-        RULE.finding(span, format!("this host cannot run {technology} guests: {lack}"))
+        RULE.finding(span, format!("{} cannot run {technology} guests: {lack}", subject.host()))
             .help("`sevirt lab run FILE` runs the guest on a simulated platform"),
     ]
 }

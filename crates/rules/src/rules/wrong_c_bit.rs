@@ -44,6 +44,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             cpu.reduced_phys_bits,
         ),
     ];
+    let host = subject.host();
     both.into_iter()
         .filter_map(|(name, meaning, written, real)| {
             let written = written.filter(|written| *written != real)?;
@@ -51,7 +52,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             let span: Span = element.text_span();
             let edit = Edit::set_text(element, &real.to_string());
             let finding = RULE
-                .finding(span, format!("{name} is {written}, but this host's {meaning} is {real}"))
+                .finding(span, format!("{name} is {written}, but {host}'s {meaning} is {real}"))
                 .help(format!("leave `<{name}>` out to get each host's own, or write {real}"))
                 .fix(Fix::safe(format!("set {name} to {real}"), vec![edit]));
             Some(finding)

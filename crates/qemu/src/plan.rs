@@ -160,8 +160,7 @@ impl Plan {
         parts.extend(parts::devices(domain, here)?.into_iter().map(Part::from));
         parts.extend(object.map(Part::from));
         parts::end_parts(domain, &mut parts)?;
-        let mut notes = Vec::new();
-        unmodelled::notes(domain, here, &firmware, &mut notes);
+        let notes = unmodelled::notes(domain, here, &firmware);
         Ok(Self {
             emulator,
             parts,
@@ -169,7 +168,7 @@ impl Plan {
             files,
             firmware,
             launch,
-            unmodelled: unmodelled::unmodelled(domain),
+            unmodelled: unmodelled::unmodelled(domain, here),
             notes,
         })
     }

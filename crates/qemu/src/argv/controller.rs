@@ -40,9 +40,12 @@ pub(crate) fn controllers(domain: &Domain, floppy_boot: [Option<u32>; 2]) -> Res
     Ok(devices)
 }
 
-/// What concerns the root buses: hotplug, and the size of the 64-bit window.
+/// What concerns the root buses and their host: hotplug, the size of the 64-bit window, memory for system management.
 pub(crate) fn globals(domain: &Domain) -> Vec<Argument> {
     let mut globals = Vec::new();
+    if let Some(size) = domain.features.smm.and_then(|smm| smm.tseg) {
+        globals.push(Argument::Text("-global", format!("mch.extended-tseg-mbytes={}", size.0 / 1024)));
+    }
     for controller in &domain.devices.controllers {
         let ControllerKind::Pci(pci) = &controller.kind else { continue };
         let host = match pci.model {

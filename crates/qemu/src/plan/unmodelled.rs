@@ -3,75 +3,151 @@
 use domain::{
     Domain,
     model::{
-        Switch,
+        LifecycleAction, Switch,
+        cpu::{CpuMatch, CpuTune, Placement, TimerName},
         devices::VirtioOptions,
-        disk::SnapshotMode,
-        graphics::VideoDriver,
+        disk::{SnapshotMode, StartupPolicy, Tray},
+        graphics::{GraphicsKind, VideoDriver},
         interface::{InterfaceSource, LinkState},
         launch_security::LaunchSecurity,
     },
 };
 
 use super::{Firmware, Network, Surroundings, ids};
-use crate::argv::{interface::is_user_mode, rng::DEFAULT_RNG};
+use crate::argv::{interface::is_user_mode, memory::whole_mebibytes, rng::DEFAULT_RNG};
 
 /// What the domain asks for and a start does not carry out.
-pub(crate) fn unmodelled(domain: &Domain) -> Vec<String> {
+pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     let mut list = Vec::new();
-    let mut leave = |is_asked: bool, what: String| {
-        if is_asked {
-            list.push(what);
-        }
-    };
-    for disk in &domain.devices.disks {
-        let name = &disk.target.dev;
-        leave(disk.transient, format!("disk {name}: changes are not discarded (<transient/>)"));
-        leave(
-            disk.snapshot == Some(SnapshotMode::Internal),
-            format!("disk {name}: no internal snapshots are made"),
-        );
-    }
-    for (position, interface) in domain.devices.interfaces.iter().enumerate() {
-        let id = ids::interface(&domain.devices.interfaces, position);
-        leave(interface.script.is_some(), format!("interface {id}: its script is not run"));
-        leave(
-            interface.link == Some(LinkState::Down),
-            format!("interface {id}: its link starts up, not down"),
-        );
-        leave(
-            interface.trust_guest_rx_filters.is_some_and(Switch::is_on),
-            format!("interface {id}: the guest's receive filters are not applied to the host's device"),
-        );
-        leave(
-            interface.coalesce_rx_frames.is_some(),
-            format!("interface {id}: the coalescing of received frames is not set"),
-        );
-        leave(
-            interface.isolated_port.is_some_and(Switch::is_on),
-            format!("interface {id}: its port is not isolated from others on the bridge"),
-        );
-    }
-    for (index, video) in domain.devices.videos.iter().enumerate() {
-        let is_vga = video.primary.map_or(index == 0, Switch::is_on);
-        leave(
-            video.driver == Some(VideoDriver::Vhostuser)
-                && is_vga
-                && video.virtio != VirtioOptions::default(),
-            format!(
-                "{}: a vhost-user VGA card takes no virtio options",
-                ids::numbered("video", index, &video.info)
-            ),
-        );
-    }
+    resources(domain, &mut list);
+    processors(domain, &mut list);
+    disks(domain, &mut list);
+    interfaces(domain, &mut list);
+    displays(domain, here, &mut list);
     let features = &domain.features;
-    leave(features.viridian, "feature viridian".to_owned());
-    leave(features.privnet, "feature privnet".to_owned());
-    leave(features.unknown_msrs.is_some(), "feature msrs".to_owned());
+    let is_off = |switch: Option<Switch>| switch == Some(Switch::Off);
+    add(&mut list, features.viridian, "feature viridian");
+    add(&mut list, features.privnet, "feature privnet");
+    add(&mut list, features.unknown_msrs.is_some(), "feature msrs");
+    add(&mut list, is_off(features.hap), "feature hap: hardware-assisted paging is not turned off");
+    add(&mut list, domain.os.bios.use_serial.is_some_and(Switch::is_on), "bios useserial");
+    let reboot = domain.on_reboot.is_some_and(|action| action != LifecycleAction::Restart);
+    add(&mut list, reboot, "on_reboot: a guest that reboots is restarted");
     list
 }
 
+fn add(list: &mut Vec<String>, is_asked: bool, what: impl Into<String>) {
+    if is_asked {
+        list.push(what.into());
+    }
+}
+
+/// What the host gives to the guest as a whole.
+fn resources(domain: &Domain, list: &mut Vec<String>) {
+    let tune = &domain.memtune;
+    add(list, tune.soft_limit.is_some(), "memtune soft_limit");
+    add(list, tune.min_guarantee.is_some(), "memtune min_guarantee");
+    add(list, tune.swap_hard_limit.is_some(), "memtune swap_hard_limit");
+    add(list, domain.cputune != CpuTune::default(), "cputune: no shares, quotas or pinning");
+    add(list, domain.vcpu.cpuset.is_some(), "vcpu cpuset: no pinning");
+    add(list, domain.vcpu.placement == Some(Placement::Auto), "vcpu placement auto");
+    let balloon =
+        domain.current_memory.is_some_and(|now| whole_mebibytes(now) < whole_mebibytes(domain.memory));
+    add(list, balloon, "currentMemory: the guest starts with all of its memory");
+    let pages = domain.memory_backing.hugepages.iter().flatten();
+    add(
+        list,
+        pages.into_iter().any(|page| page.nodeset.is_some()),
+        "hugepages nodeset: the guest has one node",
+    );
+}
+
+fn processors(domain: &Domain, list: &mut Vec<String>) {
+    if let Some(cpu) = &domain.cpu {
+        let matching = cpu.matching.filter(|matching| *matching != CpuMatch::Exact);
+        list.extend(matching.map(|matching| format!("cpu match {matching}: the model is given as it is")));
+        let vendor_id = cpu.model.as_ref().and_then(|model| model.vendor_id.as_ref());
+        add(list, vendor_id.is_some(), "cpu model vendor_id");
+    }
+    for timer in &domain.clock.timers {
+        let name = timer.name;
+        add(list, timer.catchup.is_some(), format!("timer {name}: the limits of catching up"));
+        add(list, timer.mode.is_some(), format!("timer {name}: its mode"));
+        add(list, name == TimerName::Platform, format!("timer {name}"));
+    }
+}
+
+fn disks(domain: &Domain, list: &mut Vec<String>) {
+    for disk in &domain.devices.disks {
+        let name = &disk.target.dev;
+        let internal = disk.snapshot == Some(SnapshotMode::Internal);
+        let missing = disk.startup_policy.is_some_and(|policy| policy != StartupPolicy::Mandatory);
+        add(list, disk.transient, format!("disk {name}: changes are not discarded (<transient/>)"));
+        add(list, internal, format!("disk {name}: no internal snapshots are made"));
+        add(list, missing, format!("disk {name}: it must be there, whatever its startupPolicy"));
+        add(list, disk.target.tray == Some(Tray::Open), format!("disk {name}: its tray starts closed"));
+    }
+}
+
+fn interfaces(domain: &Domain, list: &mut Vec<String>) {
+    for (position, interface) in domain.devices.interfaces.iter().enumerate() {
+        let id = ids::interface(&domain.devices.interfaces, position);
+        let is_on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
+        let down = interface.link == Some(LinkState::Down);
+        add(list, interface.script.is_some(), format!("interface {id}: its script is not run"));
+        add(list, down, format!("interface {id}: its link starts up, not down"));
+        add(
+            list,
+            is_on(interface.trust_guest_rx_filters),
+            format!("interface {id}: the guest's receive filters do not reach the host's device"),
+        );
+        add(
+            list,
+            interface.coalesce_rx_frames.is_some(),
+            format!("interface {id}: received frames are not coalesced"),
+        );
+        add(
+            list,
+            is_on(interface.isolated_port),
+            format!("interface {id}: its port is not isolated from others on the bridge"),
+        );
+    }
+}
+
+fn displays(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
+    for (index, graphics) in domain.devices.graphics.iter().enumerate() {
+        add(
+            list,
+            graphics.listens.len() > 1,
+            format!("graphics{index}: it listens at its first address only"),
+        );
+        let password = match &graphics.kind {
+            GraphicsKind::Vnc(vnc) => vnc.auth.password.is_some(),
+            GraphicsKind::Spice(spice) => {
+                let encrypted = spice.ports.tls_port.is_some() && here.displays.spice_tls_dir.is_none();
+                add(
+                    list,
+                    encrypted,
+                    format!("graphics{index}: no TLS port, this host has no certificates for it"),
+                );
+                spice.auth.password.is_some()
+            }
+            _ => false,
+        };
+        add(list, password, format!("graphics{index}: its password is not set, so that nobody can connect"));
+    }
+    for (index, video) in domain.devices.videos.iter().enumerate() {
+        let is_vga = video.primary.map_or(index == 0, Switch::is_on);
+        let options = video.driver == Some(VideoDriver::Vhostuser) && is_vga;
+        let id = ids::numbered("video", index, &video.info);
+        let lost = options && video.virtio != VirtioOptions::default();
+        add(list, lost, format!("{id}: a vhost-user VGA card takes no virtio options"));
+    }
+}
+
 /// What was decided in the domain's place.
-pub(crate) fn notes(domain: &Domain, here: &Surroundings, firmware: &Firmware, notes: &mut Vec<String>) {
+pub(crate) fn notes(domain: &Domain, here: &Surroundings, firmware: &Firmware) -> Vec<String> {
+    let mut notes = Vec::new();
     for (index, rng) in domain.devices.rngs.iter().enumerate() {
         if rng.backend.is_none() {
             let id = ids::numbered("rng", index, &rng.info);
@@ -88,11 +164,13 @@ pub(crate) fn notes(domain: &Domain, here: &Surroundings, firmware: &Firmware, n
         }
     }
     if matches!(domain.launch_security, Some(LaunchSecurity::SevSnp(_))) {
-        if domain.os.nvram.is_some() {
-            notes.push("an SEV-SNP guest has no flash: the NVRAM file is not used".to_owned());
-        }
-        if firmware.code.is_some() {
-            notes.push("the firmware is copied to memory (-bios), as SEV-SNP needs it".to_owned());
-        }
+        add(
+            &mut notes,
+            domain.os.nvram.is_some(),
+            "an SEV-SNP guest has no flash: the NVRAM file is not used",
+        );
+        let copied = "the firmware is copied to memory (-bios), as SEV-SNP needs it";
+        add(&mut notes, firmware.code.is_some(), copied);
     }
+    notes
 }

@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use domain::{
     Domain,
-    model::{chardev::ChannelTarget, cpu::CpuFeature, launch_security::LaunchSecurity, os::Nvram},
+    model::{
+        LifecycleAction, chardev::ChannelTarget, cpu::CpuFeature, interface::LinkState,
+        launch_security::LaunchSecurity, memory::Kib, os::Nvram,
+    },
 };
 use qemu::{
     Caps,
@@ -154,6 +157,28 @@ fn what_cannot_be_given_is_refused_by_name() {
     assert_eq!(
         refusal("snp.xml", |_, caps, _| caps.cpu_models.clear()),
         "none of QEMU's CPU models can be used on this host"
+    );
+}
+
+#[test]
+fn what_is_left_out_is_named() {
+    let plan = plan("many-devices.xml", |domain, _, _| {
+        domain.current_memory = Some(Kib(65_536));
+        domain.on_reboot = Some(LifecycleAction::Destroy);
+        domain.devices.disks[0].transient = true;
+        domain.devices.interfaces[1].link = Some(LinkState::Down);
+        domain.cputune.shares = Some(10);
+    })
+    .unwrap();
+    assert_eq!(
+        plan.unmodelled(),
+        [
+            "cputune: no shares, quotas or pinning",
+            "currentMemory: the guest starts with all of its memory",
+            "disk vda: changes are not discarded (<transient/>)",
+            "interface net1: its link starts up, not down",
+            "on_reboot: a guest that reboots is restarted",
+        ]
     );
 }
 

@@ -112,6 +112,46 @@ fn domains() -> impl Strategy<Value = String> {
     })
 }
 
+/// One of the examples with a few attribute values replaced by what does not belong there.
+fn mutated() -> impl Strategy<Value = String> {
+    const EXAMPLES: [&str; 2] =
+        [include_str!("../test_data/q35.completed.xml"), include_str!("../test_data/i440fx.completed.xml")];
+    const VALUES: &[&str] = &[
+        "",
+        "-1",
+        "0",
+        "3",
+        "31",
+        "0x1f",
+        "255",
+        "256",
+        "65536",
+        "4294967295",
+        "99999999999999999999",
+        "on",
+        "yes",
+        "none",
+        "1.1.1.1.1",
+        "virtio",
+        "pcie-root",
+        "pci-bridge",
+        "pcie-root-port",
+        "scsi",
+        "usb",
+        "sata",
+        "é",
+    ];
+    let change = (any::<prop::sample::Index>(), prop::sample::select(VALUES));
+    (prop::sample::select(&EXAMPLES[..]), prop::collection::vec(change, 1..6)).prop_map(|(text, changes)| {
+        let mut parts: Vec<&str> = text.split('\'').collect();
+        for (at, value) in changes {
+            let values = parts.len() / 2;
+            parts[at.index(values) * 2 + 1] = value;
+        }
+        parts.join("'")
+    })
+}
+
 fn read(text: &str) -> Domain {
     Domain::read(&Document::parse(text).unwrap()).0
 }
@@ -142,12 +182,36 @@ fn places(xml: &str) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn printing_and_reading_are_inverse(text in domains()) {
         let printed = read(&text).print();
         prop_assert_eq!(read(&printed).print(), printed);
+    }
+
+    #[test]
+    fn spoiled_domains_are_read_and_completed_or_refused(text in mutated()) {
+        let mut domain = read(&text);
+        let printed = domain.print();
+        prop_assert_eq!(read(&printed).print(), printed);
+        if complete(&mut domain) {
+            let once = domain.print();
+            let mut again = read(&once);
+            prop_assert!(complete(&mut again));
+            prop_assert_eq!(again.print(), once);
+        }
+    }
+
+    #[test]
+    fn problems_stand_in_the_text_in_order(text in domains()) {
+        let document = Document::parse(&text).unwrap();
+        let (_, problems) = Domain::read(&document);
+        prop_assert!(problems.is_sorted_by_key(|problem| problem.span.start));
+        for problem in problems {
+            prop_assert!(text.get(problem.span.start..problem.span.end).is_some(), "{}", problem);
+            prop_assert!(!problem.path.is_empty() && !problem.message.is_empty());
+        }
     }
 
     #[test]

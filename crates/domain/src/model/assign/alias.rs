@@ -36,7 +36,6 @@ impl Domain {
         number(devices.watchdogs.iter_mut().map(|device| &mut device.info), "watchdog");
         number(devices.memballoon.iter_mut().map(|device| &mut device.info), "balloon");
         number_unnamed(devices.rngs.iter_mut().map(|device| &mut device.info), "rng");
-        number(devices.panics.iter_mut().map(|device| &mut device.info), "panic");
         number(devices.iommu.iter_mut().map(|device| &mut device.info), "iommu");
         number(devices.vsock.iter_mut().map(|device| &mut device.info), "vsock");
     }

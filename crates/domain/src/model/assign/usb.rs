@@ -21,12 +21,11 @@ pub(in crate::model) fn assign_usb(devices: &mut Devices) -> Result<(), AddressE
     if buses.0.is_empty() {
         return Ok(());
     }
-    for hub in &devices.hubs {
-        if let Some(Address::Usb(address)) = &hub.info.address
-            && !address.port.is_empty()
-        {
-            buses.add_hub(address)?;
-        }
+    let mut hubs: Vec<&UsbAddress> = devices.hubs.iter().filter_map(|hub| port(&hub.info)).collect();
+    // A hub that hangs below another needs that one first.
+    hubs.sort_by_key(|address| address.port.len());
+    for address in hubs {
+        buses.add_hub(address)?;
     }
     for info in usb_infos(devices) {
         if let Some(address) = port(info) {
@@ -36,7 +35,7 @@ pub(in crate::model) fn assign_usb(devices: &mut Devices) -> Result<(), AddressE
     // New hubs come first, so that what follows can sit on them.
     let wanted = usb_infos(devices).filter(|info| port(info).is_none()).count();
     for hub in devices.hubs.iter_mut().filter(|hub| port(&hub.info).is_none()) {
-        let address = buses.next(hub_bus(&hub.info)).ok_or(AddressError::NoUsbPort)?;
+        let address = buses.next(wanted_bus(&hub.info)).ok_or(AddressError::NoUsbPort)?;
         buses.add_hub_below(&address)?;
         hub.info.address = Some(Address::Usb(address));
     }
@@ -46,9 +45,9 @@ pub(in crate::model) fn assign_usb(devices: &mut Devices) -> Result<(), AddressE
         let info = DeviceInfo { address: Some(Address::Usb(address)), ..DeviceInfo::default() };
         devices.hubs.push(Hub { info });
     }
-    for info in usb_infos_mut(devices) {
+    for info in usb_infos(devices) {
         if port(info).is_none() {
-            let address = buses.next(hub_bus(info)).ok_or(AddressError::NoUsbPort)?;
+            let address = buses.next(wanted_bus(info)).ok_or(AddressError::NoUsbPort)?;
             info.address = Some(Address::Usb(address));
         }
     }
@@ -64,7 +63,7 @@ fn port(info: &DeviceInfo) -> Option<&UsbAddress> {
 }
 
 /// The bus that a device without a port asks for.
-fn hub_bus(info: &DeviceInfo) -> Option<u32> {
+fn wanted_bus(info: &DeviceInfo) -> Option<u32> {
     match &info.address {
         Some(Address::Usb(address)) => Some(address.bus),
         _ => None,
@@ -72,20 +71,7 @@ fn hub_bus(info: &DeviceInfo) -> Option<u32> {
 }
 
 /// The USB devices but hubs, in the order in which they get their ports.
-fn usb_infos(devices: &Devices) -> impl Iterator<Item = &DeviceInfo> {
-    let disks =
-        devices.disks.iter().filter(|disk| disk.target.bus == Some(DiskBus::Usb)).map(|disk| &disk.info);
-    let serials = devices
-        .serials
-        .iter()
-        .filter(|serial| serial.target == Some(SerialTarget::UsbSerial))
-        .map(|serial| &serial.info);
-    let inputs =
-        devices.inputs.iter().filter(|input| input.bus == Some(InputBus::Usb)).map(|input| &input.info);
-    disks.chain(serials).chain(inputs)
-}
-
-fn usb_infos_mut(devices: &mut Devices) -> impl Iterator<Item = &mut DeviceInfo> {
+fn usb_infos(devices: &mut Devices) -> impl Iterator<Item = &mut DeviceInfo> {
     let disks = devices
         .disks
         .iter_mut()

@@ -88,8 +88,28 @@ pub(super) fn complete(domain: &mut Domain, machine: MachineKind) -> Result<(), 
         devices
             .add_controller(ControllerKind::VirtioSerial { model: None, ports: None, vectors: None }, index);
     }
-    if machine != MachineKind::Other {
-        complete_models(&mut devices.controllers);
+    let root = match machine {
+        MachineKind::I440fx => PciModel::PciRoot,
+        MachineKind::Q35 => PciModel::PcieRoot,
+        MachineKind::Other => return Ok(()),
+    };
+    complete_models(&mut devices.controllers, root);
+    check_roots(&devices.controllers, root)
+}
+
+/// The root bus is the one with index 0, and only that.
+fn check_roots(controllers: &[Controller], root: PciModel) -> Result<(), CompleteError> {
+    for controller in controllers {
+        let (ControllerKind::Pci(PciController { model: Some(model), .. }), Some(index)) =
+            (&controller.kind, controller.index)
+        else {
+            continue;
+        };
+        let is_root = matches!(model, PciModel::PciRoot | PciModel::PcieRoot);
+        let is_right = if index == 0 { *model == root } else { !is_root };
+        if !is_right {
+            return Err(CompleteError::PciRoot { index, found: model.word(), root: root.word() });
+        }
     }
     Ok(())
 }
@@ -178,7 +198,8 @@ fn usb2_index(controllers: &[Controller], part: UsbModel) -> u32 {
     if parts.all(|model| is_ich9(model) && model != part) { last } else { last.saturating_add(1) }
 }
 
-fn complete_models(controllers: &mut [Controller]) {
+fn complete_models(controllers: &mut [Controller], root: PciModel) {
+    let usual = if root == PciModel::PcieRoot { PciModel::PcieRootPort } else { PciModel::PciBridge };
     for controller in controllers {
         match &mut controller.kind {
             ControllerKind::Usb { model, master_startport, .. } => {
@@ -194,6 +215,10 @@ fn complete_models(controllers: &mut [Controller]) {
                 if matches!(model, None | Some(ScsiModel::Auto)) {
                     *model = Some(ScsiModel::Lsilogic);
                 }
+            }
+            ControllerKind::Pci(pci) => {
+                let default = if controller.index == Some(0) { root } else { usual };
+                pci.model.get_or_insert(default);
             }
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! Displays and what belongs to them: listeners, ports, video devices, sound backends.
 
+use std::collections::BTreeSet;
+
 use crate::model::{
     Switch,
     devices::{Audio, AudioKind, Devices},
@@ -81,12 +83,10 @@ fn complete_memory(size: &mut Option<u32>, usual: u32) {
 }
 
 fn complete_audio(devices: &mut Devices) {
-    let mut next = devices.audios.iter().filter_map(|audio| audio.id).max().unwrap_or(0) + 1;
-    for audio in &mut devices.audios {
-        if audio.id.is_none() {
-            audio.id = Some(next);
-            next += 1;
-        }
+    let taken: BTreeSet<u32> = devices.audios.iter().filter_map(|audio| audio.id).collect();
+    let mut free = (1..=u32::MAX).filter(|id| !taken.contains(id));
+    for audio in devices.audios.iter_mut().filter(|audio| audio.id.is_none()) {
+        audio.id = free.next();
     }
     if !devices.audios.is_empty() {
         return;

@@ -48,6 +48,10 @@ pub enum CompleteError {
     TwoControllers { kind: &'static str, index: u32 },
     #[error("the index {index} of a controller of the kind `{kind}` is beyond {most}")]
     ControllerIndex { kind: &'static str, index: u32, most: u32 },
+    #[error(
+        "the PCI controller with index {index} is a `{found}`, but only that with index 0 is a root, and it is a `{root}`"
+    )]
+    PciRoot { index: u32, found: &'static str, root: &'static str },
     #[error(transparent)]
     Address(#[from] AddressError),
 }
@@ -68,8 +72,8 @@ impl Domain {
         if self.genid == Some(GenId::Generate) {
             self.genid = Some(GenId::Fixed(random_uuid(surroundings.random)));
         }
-        if let Some(machine) = surroundings.machine.take() {
-            self.os.machine = Some(machine);
+        if surroundings.machine.is_some() {
+            self.os.machine.clone_from(&surroundings.machine);
         }
         let machine = self.os.machine_kind();
         defaults::complete_domain(self, surroundings);

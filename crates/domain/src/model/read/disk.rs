@@ -94,6 +94,7 @@ fn read_source(reader: &Reader<'_, '_>) -> (Option<DiskSource>, Option<StartupPo
         return (None, None);
     };
     let startup_policy = source.word("startupPolicy");
+    source.ignore("index");
     let named = |name| source.string(name).filter(|path| !path.is_empty());
     let source = match known {
         SourceKind::File => named("file").map(|path| DiskSource::File { path }),
@@ -139,6 +140,7 @@ fn read_backing_store(reader: &Reader<'_, '_>) -> BackingStore {
         reader.missing("the source of a backing image");
         return BackingStore::End;
     };
+    reader.ignore("index");
     let backing_store = reader.child("backingStore").map(|store| read_backing_store(&store));
     BackingStore::Image(Box::new(BackingImage { format, source, backing_store }))
 }

@@ -82,16 +82,24 @@ fn read_source(reader: &Reader<'_, '_>) -> InterfaceSource {
             String::new()
         }
     };
+    if let Some(source) = &source {
+        source.ignore("portid");
+    }
     match reader.string("type").as_deref() {
         Some("user") => {
             InterfaceSource::User { dev: source.as_ref().and_then(|source| source.string("dev")) }
         }
         Some("bridge") => InterfaceSource::Bridge { bridge: required("bridge") },
         Some("ethernet") => InterfaceSource::Ethernet,
-        Some("network") => InterfaceSource::Network {
-            network: required("network"),
-            portgroup: source.as_ref().and_then(|source| source.string("portgroup")),
-        },
+        Some("network") => {
+            if let Some(source) = &source {
+                source.ignore("bridge");
+            }
+            InterfaceSource::Network {
+                network: required("network"),
+                portgroup: source.as_ref().and_then(|source| source.string("portgroup")),
+            }
+        }
         Some(kind) => {
             reader.not_modelled(&format!("interfaces of the kind `{kind}` are not supported"));
             if let Some(source) = &source {

@@ -164,6 +164,11 @@ impl<'d, 'p> Reader<'d, 'p> {
         self.parsed(name, "a number in range", |value| parse_number(value, radix))
     }
 
+    /// Passes over an attribute that only says how the domain runs at the moment.
+    pub(super) fn ignore(&self, name: &'static str) {
+        self.taken_attributes.borrow_mut().push(name);
+    }
+
     // Children
 
     /// The child of this name; a second one is a problem.

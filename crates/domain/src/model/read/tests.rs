@@ -119,6 +119,17 @@ fn the_policy_is_hexadecimal_and_required() {
 }
 
 #[test]
+fn what_a_running_domain_adds_is_no_problem() {
+    check(
+        "<devices><disk type='file' device='disk'><source file='/a' index='1'/><backingStore/>\
+         <target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>\
+         <interface type='network'><source network='default' portid='x' bridge='virbr0'/><target dev='vnet0'/>\
+         </interface><console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/></console></devices>",
+        &expect![""],
+    );
+}
+
+#[test]
 fn units_of_memory() {
     for (text, kib) in [
         ("<currentMemory>7</currentMemory>", 7),

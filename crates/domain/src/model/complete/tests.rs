@@ -284,12 +284,25 @@ fn what_cannot_be_placed_is_said() {
 
 #[test]
 fn the_root_bus_is_the_machines() {
-    fails("q35", "<controller type='pci' index='0' model='pci-root'/>", &expect!["the PCI controller with index 0 is a `pci-root`, but only that with index 0 is a root, and it is a `pcie-root`"]);
-    fails("pc", "<controller type='pci' index='2' model='pci-root'/>", &expect!["the PCI controller with index 2 is a `pci-root`, but only that with index 0 is a root, and it is a `pci-root`"]);
+    fails(
+        "q35",
+        "<controller type='pci' index='0' model='pci-root'/>",
+        &expect![
+            "the PCI controller with index 0 is a `pci-root`, but only that with index 0 is a root, and it is a `pcie-root`"
+        ],
+    );
+    fails(
+        "pc",
+        "<controller type='pci' index='2' model='pci-root'/>",
+        &expect![
+            "the PCI controller with index 2 is a `pci-root`, but only that with index 0 is a root, and it is a `pci-root`"
+        ],
+    );
     let domain = try_complete(&domain("q35", "<controller type='pci' index='1'/>")).unwrap();
     expect![[r#"
         <controller type='pci' index='1' model='pcie-root-port'>
-    "#]].assert_eq(&lines(&domain, &["type='pci' index='1'"]));
+    "#]]
+    .assert_eq(&lines(&domain, &["type='pci' index='1'"]));
 }
 
 #[test]

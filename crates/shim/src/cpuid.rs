@@ -10,7 +10,7 @@ mod program;
 mod sites;
 mod trap;
 
-use crate::message::say;
+use crate::message::{say, trace};
 
 /// Takes over the program's CPUID instructions. Called once, before the program's own code runs.
 pub(crate) fn take_over() {
@@ -19,7 +19,8 @@ pub(crate) fn take_over() {
     if sites.is_empty() {
         return;
     }
-    if let Err(error) = trap::set(&sites) {
-        say!("the program's CPUID instructions are not answered: {error}");
+    match trap::set(&sites) {
+        Ok(()) => trace!("{} CPUID instructions of the program are answered", sites.len()),
+        Err(error) => say!("the program's CPUID instructions are not answered: {error}"),
     }
 }

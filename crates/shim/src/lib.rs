@@ -4,6 +4,9 @@
 //! `sevsim`, which owns the platform's keys and state. What the hardware would do while a guest runs is done here too: the
 //! C-bit is taken out of addresses, and the guest's SEV status MSR is answered. Memory is not encrypted.
 //!
+//! Read from the environment: `SEVSIM_SOCKET`, where the simulator listens; `SEVSIM_NODE=required`, by which `/dev/sev` is there
+//! only if a node is; `SEVSIM_TRACE`, to be told of each command on standard error.
+//!
 //! Processes and virtual machines that ask for none of this are left as they are. Nothing here panics across the C
 //! interface, and the handler of SIGILL neither allocates nor locks.
 

@@ -9,7 +9,7 @@ use sim::client::{Connection, socket_path};
 use sim::{Command, Handle, Reply, command::GuestKind};
 
 use super::vm::{Kind, State, Vm};
-use super::{launch, snp};
+use super::{launch, msr, snp};
 use crate::abi::{Init2, SevCmd, guest as command};
 use crate::errno::{Errno, Outcome};
 use crate::failure::Failure;
@@ -77,7 +77,9 @@ fn carry_out(vm: &Vm, state: &mut State, request: &SevCmd) -> Result<(), Failure
         _ if !sev_device::is_device(request.sev_fd) => Err(Errno::EBADF.into()),
         command::LAUNCH_START => {
             launch::start(state, data)?;
-            vm.sev_status.store(super::msr::SEV_ENABLED, Ordering::Relaxed);
+            if state.runs() {
+                vm.sev_status.store(msr::SEV_ENABLED, Ordering::Relaxed);
+            }
             Ok(())
         }
         command::LAUNCH_UPDATE_DATA => launch::update_data(state, data),

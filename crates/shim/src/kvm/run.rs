@@ -65,6 +65,9 @@ fn answer(vcpu: &Vcpu) -> Result<Next, Errno> {
 }
 
 /// An access to what is not memory: the C-bit is not part of its address.
+///
+/// Devices are the program's, but for those that live in the kernel. Of these only the local APIC is reached with the C-bit:
+/// firmware takes the bit off all device memory before it uses the I/O APIC.
 fn mmio(vcpu: &Vcpu) -> Result<Next, Errno> {
     let mut exit = vcpu.page.mmio();
     if exit.address & C_BIT_MASK == 0 {

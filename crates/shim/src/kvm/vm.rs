@@ -78,7 +78,7 @@ pub(super) struct State {
 
 impl State {
     /// Whether this is a guest that runs here: it sees its memory twice and has its MSRs answered.
-    fn runs(&self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         self.guest.as_ref().is_some_and(|guest| !guest.has_encrypted_registers())
     }
 }

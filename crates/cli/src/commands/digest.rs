@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::owner::{ContentsArgs, Covered, Format, print};
+use crate::owner::{ContentsArgs, Covered, Format, SnpArgs, print};
 
 /// Compute the launch digest that a SEV, SEV-ES or SEV-SNP guest must have
 ///
@@ -19,6 +19,8 @@ pub(crate) struct Args {
     file: Option<String>,
     #[command(flatten)]
     contents: ContentsArgs,
+    #[command(flatten)]
+    snp: SnpArgs,
     /// Print the digest and nothing else
     #[arg(short, long, conflicts_with = "format")]
     quiet: bool,
@@ -42,7 +44,7 @@ Examples:
 
 pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     args.contents.domain = args.contents.domain.or(args.file);
-    let Some(source) = args.contents.source()? else {
+    let Some(source) = args.contents.source(&args.snp)? else {
         bail!(
             "nothing to compute a digest of: name a domain's XML, or the firmware image with --firmware FILE"
         );

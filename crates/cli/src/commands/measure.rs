@@ -10,7 +10,8 @@ use attest::sev::policy::Policy;
 use serde_json::json;
 
 use crate::owner::{
-    ApiArgs, ContentsArgs, Covered, Format, MeasurementArg, Source, base64, parse_policy, print, read_tik,
+    ApiArgs, ContentsArgs, Covered, Format, MeasurementArg, SnpArgs, Source, base64, parse_policy, print,
+    read_tik,
 };
 
 /// What a measurement is computed from, besides its nonce.
@@ -41,7 +42,7 @@ pub(crate) struct Expected {
 impl ExpectedArgs {
     /// Reads the key and computes the digest.
     pub(crate) fn read(&self) -> anyhow::Result<Expected> {
-        let source = self.contents.source()?;
+        let source = self.contents.source(&SnpArgs::default())?;
         let policy = self.policy(source.as_ref())?;
         let covered = match (self.digest, source) {
             (Some(digest), _) => Covered::unknown(digest),

@@ -40,9 +40,6 @@ pub(crate) struct ContentsArgs {
     /// Command line of that kernel; every byte counts, also a space at its end
     #[arg(long, value_name = "TEXT", requires = "kernel")]
     cmdline: Option<String>,
-    /// The guest is a SEV-SNP one
-    #[arg(long, requires = "firmware", requires = "vcpus")]
-    snp: bool,
     /// SEV-ES and SEV-SNP: how many vCPUs the guest starts with; the digest covers their registers
     #[arg(long, value_name = "NUMBER", requires = "firmware", requires = "cpu")]
     vcpus: Option<u32>,
@@ -53,9 +50,25 @@ pub(crate) struct ContentsArgs {
     /// legacy-vm-type=off)
     #[arg(long, value_name = "PROFILE", default_value = "legacy", value_parser = parse_profile)]
     vmsa_profile: Profile,
-    /// SEV-SNP: SEV_FEATURES that the host turns on for its guests; older kernels add debug swap, 0x21
+}
+
+/// What only SEV-SNP guests have.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct SnpArgs {
+    /// The guest is a SEV-SNP one
+    #[arg(long, requires = "firmware", requires = "vcpus")]
+    snp: bool,
+    /// SEV-SNP: SEV_FEATURES that the host turns on for its guests; some kernels add debug swap: 0x21
     #[arg(long, value_name = "0x…", default_value = "0x1", value_parser = parse_number)]
     sev_features: u32,
+}
+
+/// What is assumed of SEV-SNP guests where nothing is asked: QEMU's own.
+impl Default for SnpArgs {
+    fn default() -> Self {
+        Self { snp: false, sev_features: 1 }
+    }
 }
 
 /// What a launch loads, by name.
@@ -102,9 +115,9 @@ struct Part {
 
 impl ContentsArgs {
     /// What the arguments name; `None` when they name nothing.
-    pub(crate) fn source(&self) -> anyhow::Result<Option<Source>> {
+    pub(crate) fn source(&self, snp: &SnpArgs) -> anyhow::Result<Option<Source>> {
         if let Some(domain) = &self.domain {
-            let source = super::domain::source(domain, self.vmsa_profile, self.sev_features.into())?;
+            let source = super::domain::source(domain, self.vmsa_profile, snp.sev_features.into())?;
             return Ok(Some(source));
         }
         let Some(firmware) = self.firmware.clone() else { return Ok(None) };
@@ -116,7 +129,7 @@ impl ContentsArgs {
         let profile = self.vmsa_profile;
         let vcpus = self.vcpus.zip(self.cpu);
         let vcpus = vcpus.map(|(count, signature)| EsVcpus { count, signature, profile });
-        let snp_features = self.snp.then_some(self.sev_features.into());
+        let snp_features = snp.snp.then_some(snp.sev_features.into());
         Ok(Some(Source { firmware, boot, unmeasured: None, vcpus, snp_features, policy: None }))
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod writable_firmware;
 pub(crate) mod unpinned_memory;
 
 pub(crate) mod debuggable_guest;
+pub(crate) mod emulated_confidential_guest;
 pub(crate) mod missing_policy;
 pub(crate) mod not_confidential;
 pub(crate) mod policy_for_newer_platform;

@@ -37,9 +37,9 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     if domain.memory_backing.locked || limited {
         return Vec::new();
     }
-    let gibibytes = domain.memory.0.div_ceil(1024 * 1024);
+    let mebibytes = domain.memory.0.div_ceil(1024);
     let message = format!(
-        "nothing says how much memory this {technology} guest may pin, and all of its {gibibytes} GiB are"
+        "nothing says how much memory this {technology} guest may pin; it pins all of its {mebibytes} MiB, and more"
     );
     let span = subject.nearest(&["memory"]);
     vec![

@@ -8,6 +8,7 @@ pub(crate) mod ids;
 mod launch;
 mod parts;
 mod surroundings;
+mod taps;
 mod unmodelled;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -28,6 +29,8 @@ pub use launch::{DirectBoot, LaunchInputs, Technology};
 pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
 };
+
+pub use taps::{Vhost, WantedTap, wanted_taps};
 
 use launch::LaunchObject;
 

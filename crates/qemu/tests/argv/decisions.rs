@@ -1,18 +1,26 @@
 //! What a plan decides beside the command line: launch inputs, files, notes, refusals.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use domain::{
     Domain,
     model::{
-        LifecycleAction, chardev::ChannelTarget, cpu::CpuFeature, interface::LinkState,
-        launch_security::LaunchSecurity, memory::Kib, os::Nvram,
+        LifecycleAction,
+        chardev::ChannelTarget,
+        cpu::CpuFeature,
+        interface::{InterfaceSource, LinkState},
+        launch_security::LaunchSecurity,
+        memory::Kib,
+        os::Nvram,
     },
 };
 use qemu::{
     Caps,
     caps::CpuSignature,
-    plan::{DeviceKind, Placement, Plan, PlanError, SevParams, Surroundings, Technology},
+    plan::{
+        DeviceKind, Network, Placement, Plan, PlanError, SevParams, Surroundings, TapFds, Technology, Vhost,
+        wanted_taps,
+    },
 };
 
 use crate::host;
@@ -180,6 +188,33 @@ fn what_is_left_out_is_named() {
             "on_reboot: a guest that reboots is restarted",
         ]
     );
+}
+
+#[test]
+fn taps_are_wanted_for_what_is_not_user_mode() {
+    let (mut domain, caps) = defined("many-devices.xml");
+    assert!(wanted_taps(&domain, &BTreeMap::new()).is_empty());
+    domain.devices.interfaces[0].source = InterfaceSource::Bridge { bridge: "br0".into() };
+    domain.devices.interfaces[0].driver.queues = Some(2);
+    domain.devices.interfaces[1].source =
+        InterfaceSource::Network { network: "default".into(), portgroup: None };
+    let networks = BTreeMap::from([("default".to_owned(), Network::Bridge("virbr0".to_owned()))]);
+    let taps = wanted_taps(&domain, &networks);
+    let bridges: Vec<_> = taps.iter().map(|tap| (tap.id.as_str(), tap.bridge.as_deref())).collect();
+    assert_eq!(bridges, [("net0", Some("br0")), ("net1", Some("virbr0"))]);
+    assert_eq!((taps[0].queues, taps[0].vhost), (2, Vhost::Preferred));
+    assert_eq!((taps[1].queues, taps[1].vhost), (1, Vhost::Never));
+
+    let mut here = host::surroundings();
+    here.networks = networks;
+    let missing = Plan::new(&domain, &caps, &here).unwrap_err().to_string();
+    assert_eq!(missing, "no file descriptor of a tap device was given for `net0`");
+    here.fds.taps.insert("net0".into(), TapFds { tap: vec![5, 6], vhost: vec![7, 8] });
+    here.fds.taps.insert("net1".into(), TapFds { tap: vec![9], vhost: vec![] });
+    let text = Plan::new(&domain, &caps, &here).unwrap().to_shell();
+    assert!(text.contains(r#"{"type":"tap","fds":"5:6","vhost":true,"vhostfds":"7:8","id":"hostnet0"}"#));
+    assert!(text.contains(r#""mq":true,"vectors":6"#));
+    assert!(text.contains(r#"{"type":"tap","fd":"9","id":"hostnet1"}"#));
 }
 
 #[test]

@@ -182,7 +182,9 @@ fn refuses_what_is_no_certificate() {
     let cut: &[u8] = include_bytes!("../test_data/sev/naples/ark.cert.bad");
     let truncated = AmdCertificateError::Truncated { len: 576, needed: 832 };
     assert_eq!(AmdCertificate::parse(cut), Err(truncated));
-    let (ark, _) = Generation::Naples.bytes();
+    let (ark, ask) = Generation::Naples.bytes();
+    let published = TrustRoot::parse(&[ask, cut].concat()).unwrap();
+    assert_eq!(published.ark.as_bytes(), ark);
     let trailing = AmdCertificateError::Trailing { extra: 1 };
     assert_eq!(AmdCertificate::parse(&[ark, &[0]].concat()), Err(trailing));
     let with = |at: usize, value: u8| {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::amd::{AmdCertificate, AmdCertificateError};
 use super::certificate::{Certificate, CertificateError, LEN, Slot, Usage};
+use super::roots::Generation;
 use crate::sev::ec::{KeyError, PublicKey};
 
 /// All certificates from AMD's root to the platform's Diffie-Hellman key.
@@ -54,9 +55,15 @@ pub enum TrustRootError {
 
 impl TrustRoot {
     /// Reads an ARK and an ASK, one after the other in either order: the form of AMD's `ask_ark_<generation>.cert`.
+    ///
+    /// AMD's file for Naples ends before its ARK's signature; that one ARK is completed with the signature that AMD
+    /// made later.
     pub fn parse(bytes: &[u8]) -> Result<Self, TrustRootError> {
         let (first, rest) = AmdCertificate::parse_prefix(bytes).map_err(TrustRootError::First)?;
-        let second = AmdCertificate::parse(rest).map_err(TrustRootError::Second)?;
+        let second = match AmdCertificate::parse(Generation::Naples.bytes().0) {
+            Ok(naples) if naples.signed_bytes() == rest => naples,
+            _ => AmdCertificate::parse(rest).map_err(TrustRootError::Second)?,
+        };
         match (first.usage(), second.usage()) {
             (Usage::Ark, Usage::Ask) => Ok(Self { ark: first, ask: second }),
             (Usage::Ask, Usage::Ark) => Ok(Self { ark: second, ask: first }),

@@ -11,16 +11,17 @@ use crate::subject::{Subject, Technology};
 pub(crate) static RULE: Rule = Rule {
     code: "FW006",
     name: "snp-firmware-in-flash",
-    severity: Severity::Error,
+    severity: Severity::Warning,
     allowable: true,
     page: Page {
         what: "An SEV-SNP guest whose `<loader>` is of `type='pflash'`, or that has an `<nvram>`.",
         why: "KVM offers no read-only memory to SEV-SNP guests, so QEMU cannot give them flash (\"pflash with kvm \
-              requires KVM readonly memory support\"), and without flash there is no place for variables.",
+              requires KVM readonly memory support\"), and without flash there is no place for variables. sevirt loads \
+              such a firmware as a ROM and leaves `<nvram>` out; libvirt 11.3 fails to start the guest.",
         example: "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF.amdsev.fd</loader>\n\
                   <nvram>/var/lib/libvirt/qemu/nvram/guest_VARS.fd</nvram>",
-        fix: "Write `type='rom'` and remove `<nvram>`. `sevirt fix` does both; it is a safe fix, because the guest \
-              could not start before.",
+        fix: "Write `type='rom'` and remove `<nvram>`. `sevirt fix` does both; it is a safe fix, because that is how the \
+              guest is started anyway.",
         since: "0.1",
         source: "QEMU, hw/i386/pc_sysfw.c; Linux, KVM_CAP_READONLY_MEM of an SEV-SNP VM.",
     },
@@ -46,10 +47,11 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     }
     let Some((first, others)) = spans.split_first() else { return Vec::new() };
     let finding = RULE
-        .finding(*first, "KVM cannot give flash to an SEV-SNP guest")
-        .help("write `type='rom'` and leave out `<nvram>`")
+        .finding(*first, "an SEV-SNP guest cannot have flash: its firmware is loaded as a ROM")
+        .help("write `type='rom'` and leave out `<nvram>`; libvirt would fail to start the guest")
         .fix(Fix::safe("load the firmware as a ROM, without variables", edits));
-    let finding =
-        others.iter().fold(finding, |finding, span| finding.label(*span, "this needs flash as well"));
+    let finding = others
+        .iter()
+        .fold(finding, |finding, span| finding.label(*span, "there is no flash to keep these variables in"));
     vec![finding]
 }

@@ -196,3 +196,18 @@ fn a_simulator_that_ends_is_an_error_and_not_a_crash() {
     simulator.server.wait().unwrap();
     assert_eq!(simulator.answers("open")["open"], format!("errno {}", libc::ENODEV));
 }
+
+#[test]
+fn the_installed_qemu_has_its_cpuid_instructions_answered() {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    let output = qemu.arg("--version").env("LD_PRELOAD", library()).env("SEVSIM_TRACE", "1").output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("CPUID instructions of the program are answered"), "{said}");
+}
+
+#[test]
+fn programs_that_ask_for_nothing_run_as_before() {
+    let output = Command::new("bash").arg("--version").env("LD_PRELOAD", library()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+}

@@ -174,10 +174,6 @@ pub(super) fn finish(state: &mut State, data: u64) -> Result<(), Failure> {
         author_key: finish.auth_key_enabled != 0,
     };
     let Reply::SnpDigest(digest) = guest.call(&command)? else { return Err(Failure::Reply) };
-    trace!("SNP launch digest {}", hex(&digest));
+    trace!("SNP launch digest {}", digest.map(|byte| format!("{byte:02x}")).concat());
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }

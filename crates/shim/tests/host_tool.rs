@@ -200,7 +200,8 @@ fn a_simulator_that_ends_is_an_error_and_not_a_crash() {
 #[test]
 fn the_installed_qemu_has_its_cpuid_instructions_answered() {
     let mut qemu = Command::new("qemu-system-x86_64");
-    let output = qemu.arg("--version").env("LD_PRELOAD", library()).env("SEVSIM_TRACE", "1").output().unwrap();
+    let output =
+        qemu.arg("--version").env("LD_PRELOAD", library()).env("SEVSIM_TRACE", "1").output().unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("CPUID instructions of the program are answered"), "{said}");

@@ -5,6 +5,7 @@ pub mod owner;
 pub mod probe;
 mod process;
 pub mod start;
+pub mod tap;
 pub mod vm;
 
 /// An error with its causes, as one line.

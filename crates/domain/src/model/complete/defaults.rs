@@ -37,7 +37,7 @@ pub(super) fn complete_domain(domain: &mut Domain, surroundings: &Surroundings<'
     if domain.devices.emulator.is_none() {
         domain.devices.emulator.clone_from(&surroundings.emulator);
     }
-    if domain.os.boot.is_empty() && !domain.devices.has_boot_order() {
+    if domain.os.boot.is_empty() && domain.devices.boot_orders().next().is_none() {
         domain.os.boot.push(BootDevice::Hd);
     }
 }
@@ -99,14 +99,6 @@ fn complete_cpu(cpu: &mut Cpu, kind: DomainKind, usual_model: &str) {
     }
     for feature in &mut cpu.features {
         feature.policy.get_or_insert(FeaturePolicy::Require);
-    }
-}
-
-impl Devices {
-    /// Whether some device says when it is booted from.
-    fn has_boot_order(&self) -> bool {
-        self.disks.iter().any(|disk| disk.info.boot_order.is_some())
-            || self.interfaces.iter().any(|interface| interface.info.boot_order.is_some())
     }
 }
 

@@ -4,6 +4,7 @@
 //! Completing is idempotent, and what the user wrote stays. It knows nothing of the host: what depends on it
 //! comes in by [`Surroundings`].
 
+mod consistency;
 mod console;
 mod controllers;
 mod defaults;
@@ -52,6 +53,14 @@ pub enum CompleteError {
         "the PCI controller with index {index} is a `{found}`, but only that with index 0 is a root, and it is a `{root}`"
     )]
     PciRoot { index: u32, found: &'static str, root: &'static str },
+    #[error("two disks are called `{dev}`")]
+    TwoDisks { dev: String },
+    #[error("two devices are number {order} in the boot order")]
+    TwoBootOrders { order: u32 },
+    #[error("the boot order is given both in `os` and at the devices")]
+    BootTwice,
+    #[error("the topology makes {threads} CPUs, but the guest has {vcpus}")]
+    Topology { threads: u64, vcpus: u32 },
     #[error(transparent)]
     Address(#[from] AddressError),
 }
@@ -66,6 +75,7 @@ impl Domain {
         if count > MOST_DEVICES {
             return Err(CompleteError::TooManyDevices { count, most: MOST_DEVICES });
         }
+        consistency::check(self)?;
         if self.uuid.is_none() {
             self.uuid = Some(random_uuid(surroundings.random));
         }

@@ -1,3 +1,5 @@
+//! Completing, on the examples, on full buses, and on what cannot be completed.
+
 use expect_test::{Expect, expect, expect_file};
 
 use crate::{
@@ -303,6 +305,23 @@ fn the_root_bus_is_the_machines() {
         <controller type='pci' index='1' model='pcie-root-port'>
     "#]]
     .assert_eq(&lines(&domain, &["type='pci' index='1'"]));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let disk = "<disk><source file='/a'/><target dev='vda'/></disk>";
+    fails("q35", &disk.repeat(2), &expect!["two disks are called `vda`"]);
+    let card = "<interface type='user'><boot order='1'/></interface>";
+    fails("q35", &card.repeat(2), &expect!["two devices are number 1 in the boot order"]);
+    let with = |piece: &str, devices: &str| {
+        domain("q35", devices).replace("<devices>", &format!("{piece}<devices>"))
+    };
+    let topology = "<vcpu>4</vcpu><cpu><topology sockets='1' cores='4294967295' threads='4294967295'/></cpu>";
+    expect!["the topology makes 18446744065119617025 CPUs, but the guest has 4"]
+        .assert_eq(&try_complete(&with(topology, "")).unwrap_err().to_string());
+    let both = domain("q35", card).replace("</os>", "<boot dev='hd'/></os>");
+    expect!["the boot order is given both in `os` and at the devices"]
+        .assert_eq(&try_complete(&both).unwrap_err().to_string());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reads what every device can carry: address, alias, boot order, option ROM, ACPI index.
 
-use super::reader::{Reader, parse_number};
+use super::{reader::Reader, values::parse_number};
 use crate::model::{
     address::{Address, DeviceInfo, DriveAddress, PciAddress, Rom, UsbAddress, VirtioSerialAddress},
     devices::VirtioOptions,

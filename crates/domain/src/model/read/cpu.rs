@@ -1,6 +1,6 @@
 //! Reads `<vcpu>`, `<cputune>`, `<cpu>` and `<clock>`.
 
-use super::reader::{Reader, parse_number};
+use super::{reader::Reader, values::parse_number};
 use crate::model::cpu::{
     Adjustment, Catchup, Clock, ClockOffset, Cpu, CpuCache, CpuFeature, CpuModel, CpuTune, MaxPhysAddr,
     Timer, Topology, Vcpu, VcpuPin,

@@ -46,7 +46,7 @@ fn read_kvm(reader: &Reader<'_, '_>) -> KvmFeatures {
         pv_ipi: reader.child_state("pv-ipi"),
         dirty_ring: reader.child("dirty-ring").and_then(|ring| {
             let size = ring.parsed("size", "a power of two from 1024 to 65536", |text| {
-                super::reader::parse_number::<u32>(text, 10)
+                super::values::parse_number::<u32>(text, 10)
                     .filter(|size| size.is_power_of_two() && (1024..=65536).contains(size))
             });
             Some(DirtyRing { state: ring.on_off("state")?, size })

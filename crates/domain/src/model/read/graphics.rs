@@ -2,7 +2,8 @@
 
 use super::{
     address::{read_info, read_virtio},
-    reader::{Reader, parse_number},
+    reader::Reader,
+    values::parse_number,
 };
 use crate::model::Switch;
 use crate::model::graphics::{

@@ -2,7 +2,8 @@
 
 use super::{
     address::{read_info, read_virtio},
-    reader::{Reader, from_str},
+    reader::Reader,
+    values::from_str,
 };
 use crate::model::{
     Keyword,

@@ -1,6 +1,6 @@
 //! Reads `<launchSecurity>`.
 
-use super::reader::{Reader, parse_number};
+use super::{reader::Reader, values::parse_number};
 use crate::model::launch_security::{LaunchSecurity, Sev, SevSnp};
 
 /// Reads `<launchSecurity>`.

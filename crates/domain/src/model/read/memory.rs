@@ -19,7 +19,11 @@ pub(super) fn read_memory(domain: &Reader<'_, '_>) -> Memory {
         domain.missing("element `memory`");
         return Memory::default();
     };
-    Memory { size: reader.size().unwrap_or_default(), dump_core: reader.on_off("dumpCore") }
+    let size = reader.size();
+    if size == Some(Kib(0)) {
+        reader.malformed(reader.element().text_span(), "a guest needs memory");
+    }
+    Memory { size: size.unwrap_or_default(), dump_core: reader.on_off("dumpCore") }
 }
 
 /// Reads `<maxMemory>`.

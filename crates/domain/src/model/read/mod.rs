@@ -16,11 +16,13 @@ mod memory;
 mod os;
 mod reader;
 mod small_devices;
+mod values;
 
 use super::{Domain, GenId, PowerManagement, Problem};
 use crate::Document;
 
-use reader::{Problems, Reader, from_str};
+use reader::{Problems, Reader};
+use values::from_str;
 
 impl Domain {
     /// What the document says, and what in it is wrong or unknown, in the order of the document.

@@ -80,7 +80,7 @@ fn read_nvram(reader: &Reader<'_, '_>) -> Nvram {
 
 fn read_bios(reader: &Reader<'_, '_>) -> Bios {
     let reboot_timeout = reader.parsed("rebootTimeout", "a number from -1 to 65535", |text| {
-        let value: i32 = super::reader::parse_number(text, 10)?;
+        let value: i32 = super::values::parse_number(text, 10)?;
         (-1..=65535).contains(&value).then_some(value)
     });
     let use_serial: Option<Switch> = reader.yes_no("useserial");

@@ -3,11 +3,11 @@
 //! What nobody asked for by the time a [`Reader`] goes out of scope is reported as not modelled, so that a
 //! reading function cannot lose content by forgetting it.
 
-use std::{
-    cell::{Cell, RefCell},
-    str::FromStr,
-};
+use std::cell::{Cell, RefCell};
 
+use super::values::{
+    MESSAGE_LENGTH, NAME_LENGTH, VALUE_LENGTH, one_of, parse_number, shorten, unit_bytes, words,
+};
 use crate::{
     Attribute, Element, Span,
     model::{Keyword, Problem, ProblemKind, Switch, memory::Kib},
@@ -337,66 +337,4 @@ fn path(element: Element<'_>) -> String {
     }
     names.reverse();
     names.join("/")
-}
-
-fn words<K: Keyword>() -> String {
-    let words: Vec<String> = K::ALL.iter().map(|value| format!("`{}`", value.word())).collect();
-    words.join(", ")
-}
-
-fn one_of<K: Keyword>() -> String {
-    format!("one of {}", words::<K>())
-}
-
-/// How many characters of a name, of a value, and of a whole message a problem repeats: a document may have
-/// names and values of any length.
-const NAME_LENGTH: usize = 60;
-const VALUE_LENGTH: usize = 60;
-const MESSAGE_LENGTH: usize = 500;
-
-/// The start of a text that may be long.
-fn shorten(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
-    }
-}
-
-/// A number in the given radix; `0x` always means hexadecimal.
-pub(super) fn parse_number<N: TryFrom<i128>>(text: &str, radix: u32) -> Option<N> {
-    let text = text.trim();
-    let (is_negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text),
-    };
-    let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
-    let (digits, radix) = match hexadecimal {
-        Some(digits) => (digits, 16),
-        None => (digits, radix),
-    };
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
-        return None;
-    }
-    let value = i128::from_str_radix(digits, radix).ok()?;
-    N::try_from(if is_negative { -value } else { value }).ok()
-}
-
-/// The bytes in one of libvirt's units: `b`, `bytes`, `KB` (1000), `k` and `KiB` (1024), up to `EiB`.
-fn unit_bytes(unit: &str) -> Option<u128> {
-    let unit = unit.to_ascii_lowercase();
-    if matches!(unit.as_str(), "b" | "byte" | "bytes") {
-        return Some(1);
-    }
-    let (prefix, rest) = unit.split_at_checked(1)?;
-    let power = 1 + u32::try_from("kmgtpe".find(prefix)?).ok()?;
-    match rest {
-        "" | "ib" => Some(1024_u128.pow(power)),
-        "b" => Some(1000_u128.pow(power)),
-        _ => None,
-    }
-}
-
-/// A value that a standard parser must accept.
-pub(super) fn from_str<T: FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
 }

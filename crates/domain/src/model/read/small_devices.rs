@@ -177,7 +177,7 @@ pub(super) fn read_vsock(reader: &Reader<'_, '_>) -> Vsock {
         auto_cid: cid.and_then(|cid| cid.yes_no("auto")),
         cid: cid.and_then(|cid| {
             cid.parsed("address", "a number from 3", |text| {
-                super::reader::parse_number::<u32>(text, 10).filter(|address| *address >= 3)
+                super::values::parse_number::<u32>(text, 10).filter(|address| *address >= 3)
             })
         }),
         virtio: read_virtio_driver(reader),

@@ -1,3 +1,5 @@
+//! Reading: what is understood, and what is reported where.
+
 use expect_test::{Expect, expect};
 
 use crate::{

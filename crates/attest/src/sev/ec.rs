@@ -1,5 +1,5 @@
 //! Elliptic-curve keys and signatures in the form SEV structures hold them: P-384, little-endian, each number in a
-//! field of 72 bytes (55766 App. C.3, C.4).
+//! field of 72 bytes (55766 App. C).
 //!
 //! The specification also allows P-256; every platform and tool seen uses P-384 only, and [`KeyError::Curve`] names
 //! the others.
@@ -128,7 +128,7 @@ impl PrivateKey {
         PublicKey(self.0.public_key())
     }
 
-    /// The secret this key and `other` agree on: the x coordinate, 48 bytes, big-endian (55766 §2.2.2).
+    /// The secret this key and `other` agree on: the x coordinate, 48 bytes, big-endian (55766 §2.2).
     pub fn agree(&self, other: &PublicKey) -> Zeroizing<[u8; NUMBER_LEN]> {
         let shared = p384::ecdh::diffie_hellman(self.0.to_nonzero_scalar(), other.0.as_affine());
         let mut secret = Zeroizing::new([0; NUMBER_LEN]);

@@ -1,5 +1,5 @@
 //! The attestation report of a running SEV or SEV-ES guest: what it was launched with, signed by the platform
-//! endorsement key (55766 §8.6).
+//! endorsement key (55766, ATTESTATION).
 //!
 //! ```text
 //! offset  bytes

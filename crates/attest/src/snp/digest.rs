@@ -61,7 +61,7 @@ impl fmt::Display for LaunchDigest {
     }
 }
 
-/// What a page is loaded as (56860 Table 67).
+/// What a page is loaded as (56860 §8.17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageType {
     /// Contents that are measured.

@@ -28,7 +28,7 @@ const KEY: usize = 16;
 const SLOT_LEN: usize = 520;
 const SIGNATURE_LEN: usize = 512;
 
-/// What a key may sign or agree (55766 App. C.1, Table 119).
+/// What a key may sign or agree (55766 App. C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Usage {
     /// AMD's root key.
@@ -94,7 +94,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// How a key is used (55766 App. C.1, Table 120).
+/// How a key is used (55766 App. C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// No algorithm: the signature slot is empty.

@@ -8,6 +8,8 @@ use domain::{Document, MAX_SIZE, SyntaxError};
 
 /// The argument that stands for standard input.
 pub(crate) const STDIN: &str = "-";
+/// What messages call standard input.
+pub(crate) const STDIN_NAME: &str = "<stdin>";
 
 /// A text and where it came from.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub(crate) enum InputError {
 impl Input {
     /// Reads a file, or standard input for `-`.
     pub(crate) fn read(path: &str) -> Result<Self, InputError> {
-        let name = if path == STDIN { "<stdin>" } else { path }.to_owned();
+        let name = if path == STDIN { STDIN_NAME } else { path }.to_owned();
         let bytes = if path == STDIN { bounded(io::stdin().lock()) } else { file(Path::new(path)) };
         let bytes = bytes.map_err(|source| InputError::Read { name: name.clone(), source })?;
         let Some(bytes) = bytes else { return Err(InputError::TooLarge { name }) };

@@ -94,6 +94,77 @@ fn json_is_one_array_over_all_files() {
 }
 
 #[test]
+fn sarif_carries_rules_results_and_replacements() {
+    let (directory, _) = with_file("a guest.xml", seed());
+    let arguments = ["lint", "--facts", FACTS, "--format", "sarif", "--allow", "DEV001", "a guest.xml"];
+    let output = sevirt(directory.path(), &arguments, b"");
+    assert_eq!(output.status.code(), Some(1));
+    let log: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let results = run["results"].as_array().unwrap();
+    let codes: Vec<_> = results.iter().map(|result| result["ruleId"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["FW003", "SEV004", "DEV001"]);
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
+    }
+    assert_eq!(results[2]["suppressions"][0]["status"], "accepted");
+    expect![[r#"
+        {
+          "ruleId": "SEV004",
+          "ruleIndex": 15,
+          "level": "error",
+          "message": {
+            "text": "cbitpos is 47, but this host's C-bit is 51; leave `<cbitpos>` out to get each host's own, or write 51"
+          },
+          "locations": [
+            {
+              "physicalLocation": {
+                "artifactLocation": {
+                  "uri": "a%20guest.xml"
+                },
+                "region": {
+                  "startLine": 70,
+                  "startColumn": 14,
+                  "endLine": 70,
+                  "endColumn": 16
+                }
+              }
+            }
+          ],
+          "relatedLocations": [],
+          "fixes": [
+            {
+              "description": {
+                "text": "set cbitpos to 51 (safe)"
+              },
+              "artifactChanges": [
+                {
+                  "artifactLocation": {
+                    "uri": "a%20guest.xml"
+                  },
+                  "replacements": [
+                    {
+                      "deletedRegion": {
+                        "startLine": 70,
+                        "startColumn": 14,
+                        "endLine": 70,
+                        "endColumn": 16
+                      },
+                      "insertedContent": {
+                        "text": "51"
+                      }
+                    }
+                  ]
+                }
+              ]
+            }
+          ]
+        }"#]].assert_eq(&serde_json::to_string_pretty(&results[1]).unwrap());
+}
+
+#[test]
 fn ill_formed_xml_is_shown_at_its_line() {
     let (directory, _) = with_file("bad.xml", "<domain>\n  <name>guest</nome>\n</domain>\n");
     let output = sevirt(directory.path(), &["lint", "--facts", FACTS, "bad.xml"], b"");

@@ -7,7 +7,7 @@ use rules::{Allowed, Severity};
 
 use crate::facts::{FactsArgs, HostFacts};
 use crate::input::Input;
-use crate::render::{Judged, json, print, text};
+use crate::render::{Judged, json, print, sarif, text};
 use crate::style::{self, Chain};
 
 /// Say what will stop a domain from starting as a confidential guest on this host
@@ -37,6 +37,8 @@ enum Format {
     Text,
     /// A JSON array of findings
     Json,
+    /// SARIF 2.1.0, for code scanners
+    Sarif,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let shown = match args.format {
         Format::Text => judged.iter().map(text::render).collect(),
         Format::Json => json::render(&judged)?,
+        Format::Sarif => sarif::render(&judged)?,
     };
     print(&shown)?;
     let errors = judged.iter().any(|judged| judged.count(Severity::Error) > 0);

@@ -2,6 +2,7 @@
 
 pub(crate) mod diff;
 pub(crate) mod json;
+pub(crate) mod sarif;
 pub(crate) mod text;
 
 use std::io::{self, Write as _};

@@ -26,3 +26,6 @@ mod wait;
 /// The pipe inside the outer machine to which an inner guest's console is to be written; the host gets it as
 /// the console channel.
 pub const CONSOLE: &str = "/run/sevirt/lab/console";
+
+/// The root of the simulated platform's certificates, where a job finds it.
+pub const TRUST_ROOT: &str = "/run/sevirt/lab/state/platform/trust-root.cert";

@@ -3,6 +3,7 @@
 mod exec;
 mod image;
 mod progress;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Exec(exec::ExecArgs),
     Shell(exec::ShellArgs),
     Image(image::ImageArgs),
@@ -65,6 +67,7 @@ enum Accel {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Run(args) => run::run(&args),
         Command::Exec(args) => exec::exec(args),
         Command::Shell(args) => exec::shell(&args),
         Command::Image(args) => image::image(&args),

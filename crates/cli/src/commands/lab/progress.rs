@@ -48,11 +48,15 @@ impl Progress {
     }
 
     /// Prints a line beside the spinner.
-    pub(super) fn line(&self, text: &dyn std::fmt::Display) {
-        let print = || {
+    fn line(&self, text: &dyn std::fmt::Display) {
+        self.suspend(|| {
             // Nothing is left to be done when even standard error is closed.
             let _ = writeln!(io::stderr(), "{text}");
-        };
+        });
+    }
+
+    /// Prints something while the spinner is out of the way.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
         match &self.spinner {
             Some(spinner) => spinner.suspend(print),
             None => print(),

@@ -10,6 +10,7 @@ mod launch;
 mod output;
 
 pub(crate) use contents::{ContentsArgs, Covered, SnpArgs, Source};
+pub(crate) use domain::of_document;
 pub(crate) use input::{read_blob, read_secret, read_tek, read_tik};
 pub(crate) use launch::{ApiArgs, MeasurementArg, PolicyArg, parse_api, parse_policy};
 pub(crate) use output::{Format, PrivateFiles, base64, print};

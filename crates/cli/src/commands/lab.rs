@@ -4,6 +4,7 @@ mod exec;
 mod image;
 mod progress;
 mod run;
+mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,16 +21,14 @@ use clap::{Subcommand, ValueEnum};
 const CANNOT_START: u8 = 4;
 const TIMED_OUT: u8 = 6;
 
-/// Run SEV guests where there is no SEV: an emulated AMD host with a simulated secure processor
+/// Run SEV guests where there is no SEV: in an emulated AMD host with a simulated secure processor
+///
+/// The lab is a virtual machine of its own, emulated in software, that plays an AMD host: your own root file system,
+/// read-only under a layer that is thrown away; real KVM on an emulated AMD processor; and a simulated secure processor
+/// whose keys hang from a root that nothing trusts unless told to. Guests take their real SEV paths there, but their
+/// memory is not encrypted.
 #[derive(Debug, clap::Args)]
-#[command(
-    arg_required_else_help = true,
-    long_about = "Run SEV guests where there is no SEV.\n\n\
-        The lab is a virtual machine of its own, emulated in software, that plays an AMD host: your own root file \
-        system, read-only under a layer that is thrown away; real KVM on an emulated AMD processor; and a simulated \
-        secure processor whose keys hang from a root that nothing trusts unless told to. Guests take their real SEV \
-        paths there, but their memory is not encrypted."
-)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -123,9 +122,13 @@ impl Bench {
 
 /// The exit code that tells how a machine's job ended.
 fn exit_code(ending: &Ending) -> ExitCode {
-    ExitCode::from(match ending {
+    ExitCode::from(exit_number(ending))
+}
+
+fn exit_number(ending: &Ending) -> u8 {
+    match ending {
         Ending::Exited(code) => *code,
         Ending::TimedOut => TIMED_OUT,
         Ending::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
-    })
+    }
 }

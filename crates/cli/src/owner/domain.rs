@@ -8,8 +8,8 @@ use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
 use daemon::probe;
 use daemon::start::{self, DEFAULT_EMULATOR};
-use domain::Domain;
 use domain::model::launch_security::LaunchSecurity;
+use domain::{Document, Domain};
 use host::Root;
 use qemu::Caps;
 use qemu::plan::{DirectBoot, LaunchInputs, Technology};
@@ -22,9 +22,13 @@ use crate::style;
 /// can do.
 pub(crate) fn source(path: &str, profile: Profile, sev_features: u64) -> anyhow::Result<Source> {
     let input = Input::read(path)?;
-    let name = &input.name;
-    let document = input.parse().with_context(|| format!("read domain `{name}`"))?;
-    let (mut domain, _) = Domain::read(&document);
+    let document = input.parse().with_context(|| format!("read domain `{}`", input.name))?;
+    of_document(&input.name, &document, profile)
+}
+
+/// The same of a document that has been read.
+pub(crate) fn of_document(name: &str, document: &Document, profile: Profile) -> anyhow::Result<Source> {
+    let (mut domain, _) = Domain::read(document);
     stand_in(&mut domain);
     let caps = ask_emulator(&start::emulator(&domain))
         .with_context(|| format!("work out what `{name}` launches; --firmware needs no QEMU"))?;

@@ -1,6 +1,5 @@
 //! How a start is shown: a spinner on a terminal, a line a stage elsewhere.
 
-use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -19,8 +18,6 @@ pub(super) enum Style {
 pub(super) struct Progress {
     lines: bool,
     spinner: Option<ProgressBar>,
-    /// The time of all stages.
-    total: Cell<Duration>,
 }
 
 impl Progress {
@@ -34,14 +31,13 @@ impl Progress {
             spinner.enable_steady_tick(Duration::from_millis(120));
             spinner
         });
-        Self { lines: style == Style::Lines, spinner, total: Cell::new(Duration::ZERO) }
+        Self { lines: style == Style::Lines, spinner }
     }
 
     /// A stage has ended.
     pub(super) fn stage(&self, name: &str, took: Duration) {
-        self.total.set(self.total.get() + took);
         if self.lines {
-            self.line(&format_args!("{name:<24} {:>6.2} s", took.as_secs_f64()));
+            self.line(&format_args!("lab: {name:<16} {:>9.1} ms", took.as_secs_f64() * 1000.0));
         } else if let Some(spinner) = &self.spinner {
             spinner.set_message(format!("lab: {name}"));
         }

@@ -23,11 +23,16 @@ use crate::style;
 pub(crate) fn source(path: &str, profile: Profile, sev_features: u64) -> anyhow::Result<Source> {
     let input = Input::read(path)?;
     let document = input.parse().with_context(|| format!("read domain `{}`", input.name))?;
-    of_document(&input.name, &document, profile)
+    of_document(&input.name, &document, profile, sev_features)
 }
 
 /// The same of a document that has been read.
-pub(crate) fn of_document(name: &str, document: &Document, profile: Profile) -> anyhow::Result<Source> {
+pub(crate) fn of_document(
+    name: &str,
+    document: &Document,
+    profile: Profile,
+    sev_features: u64,
+) -> anyhow::Result<Source> {
     let (mut domain, _) = Domain::read(document);
     stand_in(&mut domain);
     let caps = ask_emulator(&start::emulator(&domain))

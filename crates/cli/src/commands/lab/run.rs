@@ -217,7 +217,7 @@ fn digest(
         // Other guests are not verified before they run.
         return Ok(None);
     }
-    let source = owner::of_document(name, fitted, Profile::Legacy)?;
+    let source = owner::of_document(name, fitted, Profile::Legacy, 0)?;
     let digest = source.digest()?.digest;
     let firmware = source.firmware.display();
     teller.note(&format!("expected launch digest {digest}, computed by the owner's side from `{firmware}`"));

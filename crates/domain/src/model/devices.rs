@@ -2,7 +2,7 @@
 
 use super::{
     Switch,
-    address::DeviceInfo,
+    address::{DeviceInfo, PciAddress},
     chardev::{Channel, CharSource, Console, Serial},
     controller::Controller,
     disk::Disk,
@@ -34,6 +34,8 @@ pub struct Devices {
     pub panics: Vec<Panic>,
     pub iommu: Option<Iommu>,
     pub vsock: Option<Vsock>,
+    /// Where devices are that sevirt has no notion of; nothing else goes there.
+    pub occupied: Vec<PciAddress>,
 }
 
 impl Devices {

@@ -325,6 +325,18 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+fn nothing_goes_where_a_device_is_that_is_not_modelled() {
+    let devices = "<sound model='ich6'><address type='pci' bus='0' slot='0x03' function='0'/></sound>\
+                   <interface type='user'><model type='e1000'/></interface>";
+    let domain = try_complete(&domain("pc", devices)).unwrap();
+    expect![[r#"
+        <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/>
+        <address type='pci' domain='0x0000' bus='0x00' slot='0x04' function='0x0'/>
+    "#]]
+    .assert_eq(&lines(&domain, &["slot='0x03'", "slot='0x04'", "slot='0x02'"]));
+}
+
+#[test]
 fn too_many_buses_are_an_error() {
     let interfaces = "<interface type='user'><model type='virtio'/></interface>".repeat(400);
     fails("q35", &interfaces, &expect!["no PCI slot is free for a network interface"]);

@@ -1,7 +1,12 @@
 //! Reads `<devices>`.
 
-use super::{chardev, controller, disk, graphics, interface, reader::Reader, small_devices};
-use crate::model::devices::Devices;
+use super::{
+    chardev, controller, disk, graphics, interface, reader::Reader, small_devices, values::parse_number,
+};
+use crate::{
+    Element,
+    model::{address::PciAddress, devices::Devices},
+};
 
 /// Reads `<devices>`.
 pub(super) fn read_devices(reader: &Reader<'_, '_>) -> Devices {
@@ -12,7 +17,7 @@ pub(super) fn read_devices(reader: &Reader<'_, '_>) -> Devices {
     ) -> Vec<T> {
         reader.children(name).filter_map(|child| read(&child)).collect()
     }
-    Devices {
+    let devices = Devices {
         emulator: reader.child("emulator").and_then(|path| path.trimmed_text()),
         disks: all(reader, "disk", disk::read_disk),
         controllers: all(reader, "controller", controller::read_controller),
@@ -32,5 +37,24 @@ pub(super) fn read_devices(reader: &Reader<'_, '_>) -> Devices {
         panics: all(reader, "panic", small_devices::read_panic),
         iommu: reader.child("iommu").and_then(|child| small_devices::read_iommu(&child)),
         vsock: reader.child("vsock").map(|child| small_devices::read_vsock(&child)),
+        occupied: Vec::new(),
+    };
+    Devices { occupied: reader.unread_children().filter_map(read_place).collect(), ..devices }
+}
+
+/// The PCI address of a device of which nothing else is read.
+fn read_place(device: Element<'_>) -> Option<PciAddress> {
+    let place = device.child("address")?;
+    let number =
+        |name| place.attribute(name).map_or(Some(0), |value| parse_number::<u32>(&value.value(), 10));
+    if place.attribute("type")?.value() != "pci" {
+        return None;
     }
+    Some(PciAddress {
+        domain: number("domain")?,
+        bus: number("bus")?.try_into().ok()?,
+        slot: number("slot")?.try_into().ok().filter(|slot| *slot < 32)?,
+        function: number("function")?.try_into().ok().filter(|function| *function < 8)?,
+        multifunction: None,
+    })
 }

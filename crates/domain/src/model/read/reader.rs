@@ -192,6 +192,12 @@ impl<'d, 'p> Reader<'d, 'p> {
             .map(move |child| Reader::new(child, problems))
     }
 
+    /// The children that nobody has asked for so far.
+    pub(super) fn unread_children(&self) -> impl Iterator<Item = Element<'d>> {
+        let taken = self.taken_children.borrow();
+        self.element.children().filter(move |child| !taken.contains(&child.name()))
+    }
+
     /// Whether there is a child of this name.
     pub(super) fn has(&self, name: &'static str) -> bool {
         self.child(name).is_some()

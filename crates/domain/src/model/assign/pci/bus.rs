@@ -150,6 +150,14 @@ impl Buses {
         Ok(())
     }
 
+    /// Keeps everything else away from a place, if there is such a place.
+    pub(super) fn occupy(&mut self, place: PciAddress) {
+        let bus = self.buses.get_mut(usize::from(place.bus)).filter(|_| place.domain == 0);
+        if let Some(slot) = bus.and_then(|bus| bus.slots.get_mut(usize::from(place.slot))) {
+            slot.functions |= 1 << place.function;
+        }
+    }
+
     /// Takes the first place for a device, at `function` of an empty slot.
     pub(super) fn take(&mut self, need: Need, function: u8) -> Result<PciAddress, AddressError> {
         loop {

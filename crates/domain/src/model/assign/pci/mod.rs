@@ -79,7 +79,9 @@ fn reserve_fixed(devices: &mut Devices, buses: &mut Buses, is_express: bool) -> 
     visit(devices, is_express, |device| match device.info.pci() {
         Some(place) => buses.reserve(place, device.need),
         None => Ok(()),
-    })
+    })?;
+    devices.occupied.iter().for_each(|place| buses.occupy(*place));
+    Ok(())
 }
 
 /// Gives places to the devices that have none.

@@ -22,41 +22,32 @@ unsafe fn open_at(directory: c_int, path: *const c_char, flags: c_int, mode: c_u
     })
 }
 
-/// Exports the forms of `open` with and without a directory.
+/// Exports the C library's forms of `open`: with a directory or without, and with a mode or, as its checked headers use
+/// them, without.
 macro_rules! export_open {
-    ($($name:ident($($directory:ident)?)),* $(,)?) => {$(
+    ($($name:ident($($directory:ident)?; $($mode:ident)?) = ($at:expr, $with:expr),)*) => {$(
         /// # Safety
         /// As the C library's function of this name.
         #[unsafe(no_mangle)]
         pub(crate) unsafe extern "C" fn $name(
-            $($directory: c_int,)? path: *const c_char, flags: c_int, mode: c_uint,
+            $($directory: c_int,)? path: *const c_char, flags: c_int $(, $mode: c_uint)?
         ) -> c_int {
-            let directory = libc::AT_FDCWD;
-            $(let directory = { let _ = directory; $directory };)?
             // SAFETY: the caller keeps to the C library's contract.
-            unsafe { open_at(directory, path, flags, mode) }
+            unsafe { open_at($at, path, flags, $with) }
         }
     )*};
 }
 
-export_open!(open(), open64(), openat(at), openat64(at));
-
-/// Exports the forms that the C library's checked headers use, which have no mode.
-macro_rules! export_checked_open {
-    ($($name:ident($($directory:ident)?)),* $(,)?) => {$(
-        /// # Safety
-        /// As the C library's function of this name.
-        #[unsafe(no_mangle)]
-        pub(crate) unsafe extern "C" fn $name($($directory: c_int,)? path: *const c_char, flags: c_int) -> c_int {
-            let directory = libc::AT_FDCWD;
-            $(let directory = { let _ = directory; $directory };)?
-            // SAFETY: the caller keeps to the C library's contract.
-            unsafe { open_at(directory, path, flags, 0) }
-        }
-    )*};
+export_open! {
+    open(; mode) = (libc::AT_FDCWD, mode),
+    open64(; mode) = (libc::AT_FDCWD, mode),
+    openat(directory; mode) = (directory, mode),
+    openat64(directory; mode) = (directory, mode),
+    __open_2(;) = (libc::AT_FDCWD, 0),
+    __open64_2(;) = (libc::AT_FDCWD, 0),
+    __openat_2(directory;) = (directory, 0),
+    __openat64_2(directory;) = (directory, 0),
 }
-
-export_checked_open!(__open_2(), __open64_2(), __openat_2(at), __openat64_2(at));
 
 /// # Safety
 /// As the C library's `ioctl`.

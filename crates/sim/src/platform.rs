@@ -13,9 +13,6 @@
 
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -182,3 +179,6 @@ impl From<NoRandomness> for FirmwareStatus {
         Self::HwErrorPlatform
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,6 @@ mod reply;
 mod request;
 mod write;
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use std::io;
 
 pub use reply::{decode_answer, encode_answer};
@@ -92,3 +89,6 @@ pub fn write_frame(stream: &mut impl io::Write, frame: &[u8]) -> io::Result<()> 
     stream.write_all(frame)?;
     stream.flush()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -76,10 +76,16 @@ pub(crate) fn chardev(
             value
         }
         CharKind::Unix { mode, path, reconnect } => {
-            let value = match (fds.sockets.get(id), path) {
-                (Some(fd), _) if *mode == SocketMode::Bind => device("socket").with("fd", fd.to_string()),
-                (_, Some(path)) => device("socket").with("path", path),
-                (_, None) => return Err(PlanError::Incomplete { device: id.to_owned() }),
+            let value = match (fds.sockets.get(id), path, mode) {
+                (Some(fd), _, SocketMode::Bind) => device("socket").with("fd", fd.to_string()),
+                (_, Some(path), _) => device("socket").with("path", path),
+                (None, None, SocketMode::Bind) => {
+                    let path = here.domain_dir.join(format!("{id}.sock"));
+                    device("socket").with("path", path.display().to_string())
+                }
+                (_, None, SocketMode::Connect) => {
+                    return Err(PlanError::Incomplete { device: id.to_owned() });
+                }
             };
             socket(value, *mode, reconnect.as_ref())
         }

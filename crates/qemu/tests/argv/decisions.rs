@@ -6,7 +6,7 @@ use domain::{
     Domain,
     model::{
         LifecycleAction,
-        chardev::ChannelTarget,
+        chardev::{ChannelTarget, CharKind, SocketMode},
         cpu::CpuFeature,
         interface::{InterfaceSource, LinkState},
         launch_security::LaunchSecurity,
@@ -215,6 +215,17 @@ fn taps_are_wanted_for_what_is_not_user_mode() {
     assert!(text.contains(r#"{"type":"tap","fds":"5:6","vhost":true,"vhostfds":"7:8","id":"hostnet0"}"#));
     assert!(text.contains(r#""mq":true,"vectors":6"#));
     assert!(text.contains(r#"{"type":"tap","fd":"9","id":"hostnet1"}"#));
+}
+
+#[test]
+fn a_channel_without_a_path_has_a_socket_in_the_run_directory() {
+    let plan = plan("many-devices.xml", |domain, _, _| {
+        domain.devices.channels[0].source.kind =
+            CharKind::Unix { mode: SocketMode::Bind, path: None, reconnect: None };
+    })
+    .unwrap();
+    let wanted = "-chardev socket,id=charchannel0,path=/run/sevirt/guest/channel0.sock,server=on,wait=off ";
+    assert!(plan.to_shell().contains(wanted));
 }
 
 #[test]

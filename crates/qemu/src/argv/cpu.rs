@@ -13,6 +13,7 @@ use domain::{
 use super::{Argument, KeyValues, on_off};
 use crate::Caps;
 use crate::plan::{CpuChoice, PlanError, Surroundings};
+use crate::qmp::command::CpuDefinition;
 
 /// CPU models for `host-model` by vendor, newest first, by the name before QEMU's version suffix.
 const NEWEST_FIRST: [&[&str]; 2] = [
@@ -59,7 +60,7 @@ pub(crate) fn cpu(
         Some(CpuMode::HostModel) => {
             let choice = match &here.host_model {
                 Some(choice) => choice.clone(),
-                None => newest_usable(caps).ok_or(PlanError::NoUsableCpuModel)?,
+                None => host_model(caps).ok_or(PlanError::NoUsableCpuModel)?,
             };
             (choice.model.clone(), None, Some(choice))
         }
@@ -114,21 +115,33 @@ fn named(domain: &Domain, cpu: &Cpu, caps: &Caps) -> String {
     kind.trim_end_matches("-x86_64-cpu").trim_end_matches("-i386-cpu").to_owned()
 }
 
-/// The newest named model, of the host's vendor, of which this host lacks nothing.
-fn newest_usable(caps: &Caps) -> Option<CpuChoice> {
+/// What a generation of CPUs back costs, in features that are missing.
+const GENERATION: usize = 2;
+
+/// The newest named model, of the host's vendor, of which this host lacks nothing. On a host that lacks something of
+/// each (an emulated one, say) the closest model, with what is missing switched off by name.
+fn host_model(caps: &Caps) -> Option<CpuChoice> {
     // AMD's families start at 15 (Fh); Intel's is 6. Without KVM nothing is known of the host, and nothing needs to be.
     let amd = caps.host_cpu.is_none_or(|host| host.family >= 15);
-    let families = NEWEST_FIRST.get(usize::from(!amd))?;
-    let usable = |name: &str| {
-        caps.cpu_models
-            .iter()
-            .any(|model| model.name == name && model.unavailable_features.as_ref().is_some_and(Vec::is_empty))
+    closest(NEWEST_FIRST.get(usize::from(!amd))?, &caps.cpu_models)
+}
+
+fn closest(families: &[&str], models: &[CpuDefinition]) -> Option<CpuChoice> {
+    let missing = |name: &str| {
+        let model = models.iter().find(|model| model.name == name)?;
+        model.unavailable_features.as_deref()
     };
-    families.iter().find_map(|family| {
-        let versions = (1..=9).rev().map(|version| format!("{family}-v{version}"));
-        let name = versions.chain([(*family).to_owned()]).find(|name| usable(name))?;
-        Some(CpuChoice { model: name, features: Vec::new() })
-    })
+    let candidates = families.iter().enumerate().flat_map(|(age, family)| {
+        let versions = (1..=9).rev().map(move |version| format!("{family}-v{version}"));
+        versions.chain([(*family).to_owned()]).filter_map(move |name| {
+            let missing = missing(&name)?;
+            let cost = if missing.is_empty() { 0 } else { missing.len() + GENERATION * age };
+            Some((cost, name, missing))
+        })
+    });
+    // Of equals the first, which is the newest.
+    let (_, model, missing) = candidates.min_by_key(|(cost, ..)| *cost)?;
+    Some(CpuChoice { model, features: missing.iter().map(|feature| (feature.clone(), false)).collect() })
 }
 
 /// libvirt writes some features with an underscore or otherwise than QEMU.
@@ -219,5 +232,41 @@ fn address_bits(cpu: &Cpu, value: KeyValues) -> KeyValues {
             Some(bits) => value.with("phys-bits", bits.to_string()),
             None => value.switch("host-phys-bits", false),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host on which each model lacks what stands behind its name.
+    #[track_caller]
+    fn check(models: &[(&str, &[&str])], want: &str) {
+        let model = |(name, missing): &(&str, &[&str])| CpuDefinition {
+            name: (*name).to_owned(),
+            alias_of: None,
+            unavailable_features: Some(missing.iter().map(|&feature| feature.to_owned()).collect()),
+            deprecated: false,
+        };
+        let models: Vec<_> = models.iter().map(model).collect();
+        let choice = closest(NEWEST_FIRST[0], &models).unwrap();
+        let off: String = choice.features.iter().map(|(feature, on)| format!(" {feature}={on}")).collect();
+        assert_eq!(format!("{}{off}", choice.model), want);
+    }
+
+    #[test]
+    fn the_newest_model_that_lacks_nothing_is_taken() {
+        check(&[("EPYC-v1", &[]), ("EPYC-Rome-v1", &[]), ("EPYC-Milan", &["pcid"])], "EPYC-Rome-v1");
+        check(&[("Opteron_G1", &[]), ("EPYC", &["vme"])], "Opteron_G1");
+    }
+
+    #[test]
+    fn where_all_lack_something_the_closest_is_taken_without_it() {
+        let milan = ["vme", "pcid", "erms", "invpcid", "fsrm"];
+        check(
+            &[("Opteron_G1", &["vme"]), ("EPYC-v1", &["vme", "xsavec"]), ("EPYC-Milan", &milan)],
+            "EPYC-Milan vme=false pcid=false erms=false invpcid=false fsrm=false",
+        );
+        check(&[("Opteron_G1", &["vme"]), ("EPYC-v1", &["vme", "xsavec"])], "EPYC-v1 vme=false xsavec=false");
     }
 }

@@ -10,6 +10,7 @@ use attest::sev::certs::chain::PlatformChainError;
 use attest::sev::certs::{Certificate, Chain, ChainError, PlatformChain, TrustRoot};
 use attest::sev::digest::LaunchDigest;
 use attest::sev::ec::{KeyError, PublicKey};
+use attest::sev::explain::explain;
 use attest::sev::keys::TransportKeys;
 use attest::sev::measurement::{Launch, Measurement};
 use attest::sev::policy::Policy;
@@ -46,6 +47,8 @@ pub struct LocalOwner {
     keys: TransportKeys,
     policy: Policy,
     expected: LaunchDigest,
+    /// The digest of the domain's own files, where another is expected.
+    own_files: Option<LaunchDigest>,
     secrets: Option<Secrets>,
 }
 
@@ -141,7 +144,13 @@ impl LocalOwner {
         expected: LaunchDigest,
         secrets: Option<Secrets>,
     ) -> Self {
-        Self { keys, policy, expected, secrets }
+        Self { keys, policy, expected, own_files: None, secrets }
+    }
+
+    /// Tells, of a launch that is rejected, whether it is that of the domain's own files.
+    #[must_use]
+    pub fn knowing_own_files(self, digest: LaunchDigest) -> Self {
+        Self { own_files: Some(digest), ..self }
     }
 
     /// Whether the evidence proves the expected launch; if so, the sealed secrets.
@@ -149,6 +158,24 @@ impl LocalOwner {
         match self.verify(evidence) {
             Ok(secrets) => Verdict::Accepted { secrets },
             Err(reason) => Verdict::Rejected { reason },
+        }
+    }
+
+    /// What was expected, and what the measurement proves instead if that can be found.
+    fn reason(&self, measurement: &Measurement, expected: &Launch) -> String {
+        let Launch { digest, policy, firmware } = expected;
+        let wanted = format!("digest {digest}, policy {policy}, platform API {firmware}");
+        let own = self
+            .own_files
+            .filter(|own| measurement.verify(&Launch { digest: *own, ..*expected }, &self.keys.tik).is_ok());
+        if let Some(own) = own {
+            return format!(
+                "{wanted}; what was launched has the digest {own}, as the domain's own files have"
+            );
+        }
+        match explain(measurement, &self.keys.tik, expected, None) {
+            Some(difference) => format!("{wanted}; what was launched has {difference}"),
+            None => wanted,
         }
     }
 
@@ -170,9 +197,9 @@ impl LocalOwner {
         let api = ApiVersion { major: evidence.sev.api_major, minor: evidence.sev.api_minor };
         let firmware = FirmwareVersion { api, build: evidence.sev.build_id };
         let launch = Launch { firmware, policy: self.policy, digest: self.expected };
-        measurement.verify(&launch, &self.keys.tik).map_err(|mismatch| {
-            format!("{mismatch}: digest {}, policy {}, platform API {firmware}", self.expected, self.policy)
-        })?;
+        measurement
+            .verify(&launch, &self.keys.tik)
+            .map_err(|mismatch| format!("{mismatch}: {}", self.reason(&measurement, &launch)))?;
         let Some(secrets) = &self.secrets else { return Ok(Vec::new()) };
         let mut iv = [0u8; 16];
         getrandom::fill(&mut iv).map_err(|error| format!("get random bytes: {error}"))?;
@@ -254,7 +281,11 @@ mod tests {
 
         let (owner, mut evidence, _) = launch(b"firmware", None);
         evidence.sev.build_id = 7;
-        assert!(reason(owner.judge(&evidence)).contains("API 1.55 build 7"));
+        assert!(reason(owner.judge(&evidence)).ends_with("launched has a platform with API 1.55 build 8"));
+
+        let (owner, evidence, _) = launch(b"Firmware", None);
+        let owner = owner.knowing_own_files(digest(b"Firmware"));
+        assert!(reason(owner.judge(&evidence)).ends_with("as the domain's own files have"));
 
         let (owner, mut evidence, _) = launch(b"firmware", None);
         evidence.measurement = "?".into();

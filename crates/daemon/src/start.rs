@@ -114,7 +114,7 @@ pub enum StartError {
     ForeignSession,
     #[error("the platform offers no SEV to attest: {0}")]
     NoSev(String),
-    #[error("the owner's part of the start")]
+    #[error("open a session with the platform")]
     Owner(#[source] OwnerError),
     #[error(transparent)]
     Expected(ExpectedError),
@@ -170,7 +170,12 @@ pub fn prepare(
             [] => None,
             entries => Some(Secrets::new(entries, attest.secret_address).map_err(StartError::Owner)?),
         };
-        let judge = LocalOwner::new(session.keys, session.policy, accepted.digest, secrets);
+        let mut judge = LocalOwner::new(session.keys, session.policy, accepted.digest, secrets);
+        if attest.digest.is_some()
+            && let Ok(own) = expected::launch_digest(launch, caps)
+        {
+            judge = judge.knowing_own_files(own.digest);
+        }
         owner = Some(Box::new(move |evidence: &_| judge.judge(evidence)) as crate::vm::Owner);
         expected = Some(accepted);
         chain = Some(session.chain);

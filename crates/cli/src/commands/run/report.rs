@@ -225,10 +225,8 @@ impl Reporter {
                 let SevState { api_major, api_minor, build_id, .. } = evidence.sev;
                 let policy = policy_of(&evidence.sev);
                 self.say(&format_args!("expected     {} (launch digest)", expected.digest));
-                for item in &expected.covers {
-                    self.say(&format_args!("             covers {item}"));
-                }
-                self.say(&format_args!("             and nothing else: no disk, no other device"));
+                self.say(&format_args!("covers       {}", expected.covers.join(", ")));
+                self.say(&format_args!("             and nothing else: no disk, no device"));
                 self.say(&format_args!("measurement  {}", evidence.measurement));
                 self.say(&format_args!(
                     "platform     API {api_major}.{api_minor} build {build_id}, policy {policy}"

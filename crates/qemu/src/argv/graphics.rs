@@ -14,6 +14,8 @@ use crate::plan::{Device, DeviceKind, PlanError, Surroundings};
 
 /// The lowest TCP port of VNC: a display's number counts from here.
 const VNC_BASE: u16 = 5900;
+/// Where displays listen that name no address.
+const LOCAL: &str = "127.0.0.1";
 
 /// Where a guest's sound goes.
 pub(crate) fn audios(domain: &Domain) -> Vec<Device> {
@@ -109,7 +111,7 @@ fn vnc_display(domain: &Domain, graphics: &Graphics, vnc: &Vnc, here: &Surroundi
         Socket::Unix { path } => KeyValues::default().with("vnc", format!("unix:{path}")),
         Socket::None => KeyValues::bare("none"),
         Socket::Tcp { address } => {
-            let address = address.as_deref().unwrap_or("127.0.0.1");
+            let address = address.as_deref().unwrap_or(LOCAL);
             let chosen = here.displays.vnc_port.unwrap_or(VNC_BASE);
             let port = vnc.ports.port.filter(|port| *port != 0).unwrap_or(chosen);
             // A port below the first display's cannot be named; the display number would be negative.
@@ -149,7 +151,7 @@ fn spice_display(graphics: &Graphics, spice: &Spice, here: &Surroundings) -> Vec
             KeyValues::default()
                 .with_some("port", port)
                 .with_some("tls-port", tls_port.map(|port| port.to_string()))
-                .with_some("addr", address.filter(|_| listening))
+                .with_some("addr", listening.then(|| address.unwrap_or_else(|| LOCAL.to_owned())))
         }
     };
     if tls {

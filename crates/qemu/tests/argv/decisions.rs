@@ -229,6 +229,17 @@ fn a_channel_without_a_path_has_a_socket_in_the_run_directory() {
 }
 
 #[test]
+fn a_display_without_an_address_is_for_this_host_only() {
+    let caps = host::caps();
+    let seed = host::cases().into_iter().find(|path| path.ends_with("q35.xml")).unwrap();
+    let domain = host::define(&fs::read_to_string(seed).unwrap(), &caps);
+    let mut here = host::surroundings();
+    here.displays.spice_port = Some(5901);
+    let text = Plan::new(&domain, &caps, &here).unwrap().to_shell();
+    assert!(text.contains("-spice port=5901,addr=127.0.0.1,disable-ticketing=on,"));
+}
+
+#[test]
 fn names_cannot_smuggle_options() {
     let forward = |domain: &mut Domain, address: &str| {
         domain.devices.channels[0].target = ChannelTarget::Guestfwd { address: address.to_owned(), port: 80 };

@@ -20,10 +20,11 @@ use domain::model::memory::MemTune;
 use domain::model::{CompleteError, DomainKind, Surroundings};
 use host::Facts;
 use qemu::Caps;
-use qemu::plan::{LaunchInputs, Plan, PlanError, Technology};
+use qemu::plan::{LaunchInputs, Plan, PlanError, Technology, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
+use crate::tap::{self, TapError, Taps};
 use crate::vm::{Console, Goals, MemoryLock, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
@@ -77,6 +78,8 @@ pub enum StartError {
     Random(#[source] getrandom::Error),
     #[error("prepare the run directory")]
     RunDir(#[source] RunDirError),
+    #[error("make the guest's network devices")]
+    Tap(#[source] TapError),
     #[error("plan the start")]
     Plan(#[source] PlanError),
     #[error("{what} `{path}` cannot be used")]
@@ -155,7 +158,9 @@ pub fn prepare(
 
     let run_dir = RunDir::create(&run_base, &domain.name).map_err(StartError::RunDir)?;
     let listener = run_dir.listen().map_err(StartError::RunDir)?;
-    let here = place::surroundings(&domain, caps, facts, run_dir.path(), listener.as_raw_fd());
+    let mut here = place::surroundings(&domain, caps, facts, run_dir.path(), listener.as_raw_fd());
+    let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
+    here.fds.taps = taps.numbers();
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
     let launch = plan.launch_inputs().cloned();
 
@@ -196,6 +201,7 @@ pub fn prepare(
         files: plan.files().iter().map(|file| (file.path.clone(), file.contents.clone())).collect(),
         run_dir,
         listener,
+        inherited: taps.into_fds(),
         memory_lock: memory_lock(&domain),
         goals: Goals { confidential: launch.is_some(), attest: owner.is_some(), resume },
         owner,
@@ -216,7 +222,8 @@ pub fn plan(
     monitor: i32,
 ) -> Result<Plan, StartError> {
     complete(&mut domain, caps)?;
-    let here = place::surroundings(&domain, caps, facts, domain_dir, monitor);
+    let mut here = place::surroundings(&domain, caps, facts, domain_dir, monitor);
+    here.fds.taps = tap::stand_ins(&wanted_taps(&domain, &here.networks), monitor + 1);
     Plan::new(&domain, caps, &here).map_err(StartError::Plan)
 }
 

@@ -18,6 +18,8 @@ use qemu::plan::{TapFds, Vhost, WantedTap};
 
 const TUN: &str = "/dev/net/tun";
 const VHOST_NET: &str = "/dev/vhost-net";
+/// As many as the kernel gives to one device.
+const MOST_QUEUES: u32 = 256;
 /// The name that the kernel completes with the first free number.
 const NAME: &str = "vnet%d";
 
@@ -84,6 +86,20 @@ impl Taps {
         let files = self.0.into_values().flat_map(|tap| tap.queues.into_iter().chain(tap.vhost));
         files.map(OwnedFd::from).collect()
     }
+}
+
+/// Numbers as they might be, counted up from `first`, for a command line that is only looked at.
+pub fn stand_ins(wanted: &[WantedTap], first: i32) -> BTreeMap<String, TapFds> {
+    let mut next = first..;
+    let mut some = |count: u32| next.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+    let fds = wanted.iter().map(|tap| {
+        let queues = tap.queues.min(MOST_QUEUES);
+        let path = tap.vhost_net.as_deref().unwrap_or_else(|| Path::new(VHOST_NET));
+        let by_kernel = tap.vhost == Vhost::Required || (tap.vhost == Vhost::Preferred && path.exists());
+        let fds = TapFds { tap: some(queues), vhost: some(if by_kernel { queues } else { 0 }) };
+        (tap.id.clone(), fds)
+    });
+    fds.collect()
 }
 
 fn open(wanted: &WantedTap) -> Result<Tap, TapError> {
@@ -271,6 +287,15 @@ mod tests {
             Err(error) => assert!(is_refusal(&error), "{error:?}"),
             Ok(_) => panic!("joined a bridge that is not there"),
         }
+    }
+
+    #[test]
+    fn stand_ins_count_up_from_the_first() {
+        let never = WantedTap { vhost: Vhost::Never, queues: 1, ..wanted() };
+        let other = WantedTap { id: "net1".into(), vhost: Vhost::Required, ..wanted() };
+        let fds = stand_ins(&[never, other], 4);
+        assert_eq!(fds.get("net0"), Some(&TapFds { tap: vec![4], vhost: vec![] }));
+        assert_eq!(fds.get("net1"), Some(&TapFds { tap: vec![5, 6], vhost: vec![7, 8] }));
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Place {
             files: vec![(run_dir.path().join("session.base64"), b"c2Vzc2lvbg==".to_vec())],
             run_dir,
             listener,
+            inherited: Vec::new(),
             memory_lock: None,
             goals: Goals { confidential: false, attest: false, resume: Resume::Yes },
             owner: None,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -38,6 +38,8 @@ pub struct Request {
     pub run_dir: RunDir,
     /// The listening QMP socket, whose number is among the arguments.
     pub listener: UnixListener,
+    /// What else QEMU inherits, by the numbers that are among the arguments.
+    pub inherited: Vec<OwnedFd>,
     /// Files that QEMU will read from the run directory.
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub memory_lock: Option<MemoryLock>,
@@ -120,6 +122,7 @@ struct Task<'a> {
     wanted_console: Option<Console>,
     /// Until QEMU has it.
     listener: Option<UnixListener>,
+    inherited: Vec<OwnedFd>,
     monitor: Option<Monitor>,
     output: Option<pipe::Receiver>,
     words: LastWords,
@@ -141,6 +144,7 @@ impl<'a> Task<'a> {
             environment,
             run_dir,
             listener,
+            inherited,
             files,
             memory_lock,
             goals: _,
@@ -158,6 +162,7 @@ impl<'a> Task<'a> {
             owner,
             wanted_console: console,
             listener: Some(listener),
+            inherited,
             monitor: None,
             output: None,
             words: LastWords::default(),
@@ -272,11 +277,14 @@ impl<'a> Task<'a> {
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| told(error.into()))?;
         let output = pipe::Receiver::from_owned_fd(reader).map_err(told)?;
         let second = writer.try_clone().map_err(told)?;
+        let others = std::mem::take(&mut self.inherited);
+        let inherited: Vec<_> =
+            [listener.as_fd()].into_iter().chain(others.iter().map(AsFd::as_fd)).collect();
         let spawn = Spawn {
             program: &self.emulator,
             arguments: &self.arguments,
             environment: &self.environment,
-            inherited: &[listener.as_fd()],
+            inherited: &inherited,
             memory_lock: self.memory_lock,
             stdin: Stdio::null(),
             stdout: writer.into(),

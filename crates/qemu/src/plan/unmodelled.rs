@@ -4,7 +4,7 @@ use domain::{
     Domain,
     model::{
         LifecycleAction, Switch,
-        cpu::{CpuMatch, CpuTune, Placement, TimerName},
+        cpu::{CpuFeature, CpuMatch, CpuTune, FeaturePolicy, Placement, TimerName},
         devices::VirtioOptions,
         disk::{SnapshotMode, StartupPolicy, Tray},
         graphics::{GraphicsKind, VideoDriver},
@@ -20,7 +20,7 @@ use crate::argv::{interface::is_user_mode, memory::whole_mebibytes, rng::DEFAULT
 pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     let mut list = Vec::new();
     resources(domain, &mut list);
-    processors(domain, &mut list);
+    processors(domain, here, &mut list);
     disks(domain, &mut list);
     interfaces(domain, &mut list);
     displays(domain, here, &mut list);
@@ -62,12 +62,19 @@ fn resources(domain: &Domain, list: &mut Vec<String>) {
     );
 }
 
-fn processors(domain: &Domain, list: &mut Vec<String>) {
+fn processors(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
     if let Some(cpu) = &domain.cpu {
         let matching = cpu.matching.filter(|matching| *matching != CpuMatch::Exact);
         list.extend(matching.map(|matching| format!("cpu match {matching}: the model is given as it is")));
         let vendor_id = cpu.model.as_ref().and_then(|model| model.vendor_id.as_ref());
         add(list, vendor_id.is_some(), "cpu model vendor_id");
+        let optional = |feature: &&CpuFeature| feature.policy == Some(FeaturePolicy::Optional);
+        for feature in cpu.features.iter().filter(optional).filter(|_| here.host_features.is_none()) {
+            list.push(format!(
+                "cpu feature {}: it is there if the model has it, not if the host has it",
+                feature.name
+            ));
+        }
     }
     for timer in &domain.clock.timers {
         let name = timer.name;

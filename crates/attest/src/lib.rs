@@ -27,5 +27,8 @@ mod bytes;
 
 pub mod guid;
 pub mod ovmf;
+mod volume;
+
+pub use volume::{CodeWidth, code_width};
 pub mod sev;
 pub mod snp;

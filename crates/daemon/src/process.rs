@@ -21,7 +21,8 @@ use crate::vm::ExitKind;
 
 /// What sevirt passes on of its own environment, beside what the spawner says. The dynamic linker's variables are the
 /// caller's business as much as QEMU's path is: the lab loads its shim by them.
-const PASSED_ON: &[&str] = &["LD_PRELOAD", "LD_LIBRARY_PATH", "SEVSIM_SOCKET", "QEMU_MODULE_DIR"];
+const PASSED_ON: &[&str] =
+    &["LD_PRELOAD", "LD_LIBRARY_PATH", "SEVSIM_NODE", "SEVSIM_SOCKET", "SEVSIM_TRACE", "QEMU_MODULE_DIR"];
 
 /// How long a dropped process may take to go.
 const DROP_SECONDS: i64 = 10;

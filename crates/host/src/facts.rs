@@ -179,13 +179,22 @@ pub enum PlatformState {
     Unknown(u8),
 }
 
-/// A firmware descriptor and what its image says of itself.
+/// A firmware descriptor and what its image says of itself. An image that stands where distributions put it, but that
+/// no descriptor names, has a descriptor made for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loader {
-    /// The descriptor's own path.
+    /// The descriptor's own path; the image's where no descriptor names it.
     pub path: PathBuf,
     pub descriptor: Descriptor,
     pub image: Fact<FirmwareImage>,
+}
+
+impl Loader {
+    /// Whether the image could run in an encrypted guest, as far as can be told.
+    #[must_use]
+    pub fn can_boot_encrypted(&self) -> bool {
+        self.image.known().is_none_or(FirmwareImage::can_set_c_bit)
+    }
 }
 
 /// A firmware image.
@@ -195,6 +204,16 @@ pub struct FirmwareImage {
     pub size: u64,
     /// What the image's own GUID table offers to SEV guests, or why that table can not be read.
     pub tables: Result<Tables, String>,
+    /// For which mode of the processor its first code was built, bits: 32 or 64; `None` where that can not be told.
+    pub code_bits: Option<u8>,
+}
+
+impl FirmwareImage {
+    /// Whether it could run in an encrypted guest: code of 32 bits has no page tables in which to set the C-bit.
+    #[must_use]
+    pub fn can_set_c_bit(&self) -> bool {
+        self.code_bits != Some(32)
+    }
 }
 
 /// The entries for SEV guests in the table at the end of a firmware image.

@@ -119,8 +119,10 @@ impl Resolution {
             self.firmware = Some(path);
             return Ok(());
         }
-        let found =
-            loaders.iter().find(|loader| fits(&loader.descriptor, domain) && loader.image.known().is_some());
+        let found = loaders.iter().find(|loader| {
+            fits(&loader.descriptor, domain)
+                && loader.image.known().is_some_and(host::FirmwareImage::can_set_c_bit)
+        });
         let Some(found) = found else {
             return Err(ResolveError::NoFirmware { path: wanted, wanted: features(domain).join(", ") });
         };
@@ -232,7 +234,7 @@ mod tests {
         Loader {
             path: format!("/usr/share/qemu/firmware/{name}.json").into(),
             descriptor: Descriptor::parse(&text).unwrap(),
-            image: Fact::Known(FirmwareImage { size: 1, tables: Err(String::new()) }),
+            image: Fact::Known(FirmwareImage { size: 1, tables: Err(String::new()), code_bits: None }),
         }
     }
 

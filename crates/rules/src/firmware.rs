@@ -60,7 +60,9 @@ impl<'a> Subject<'a> {
     /// What `firmware='efi'` chooses here: the choice of the start itself. None where the domain does not ask for one.
     pub(crate) fn selected(&self) -> Option<&'a Loader> {
         let kind = self.domain.os.firmware.filter(|kind| *kind == Selection::Efi)?;
-        let descriptors = self.facts.firmware.iter().map(|loader| &loader.descriptor);
+        let encrypted = self.technology().is_some();
+        let usable = self.facts.firmware.iter().filter(|loader| !encrypted || loader.can_boot_encrypted());
+        let descriptors = usable.map(|loader| &loader.descriptor);
         let chosen = select_firmware(self.domain, kind, self.machine(), descriptors)?;
         self.facts.firmware.iter().find(|loader| std::ptr::eq(&loader.descriptor, chosen))
     }
@@ -109,6 +111,7 @@ fn offers(loader: &Loader, technology: Technology) -> bool {
     };
     let said = loader.descriptor.has(technology.feature());
     fits_mapping
+        && loader.can_boot_encrypted()
         && match technology {
             Technology::Sev => said,
             Technology::SevEs => said || tables.is_some_and(|tables| tables.sev_es_reset.is_some()),

@@ -35,7 +35,10 @@ pub(super) fn surroundings(
         nvram_dir: nvram_dir(),
         fds: InheritedFds { monitor, ..InheritedFds::default() },
         sev,
-        firmware: facts.firmware.iter().map(|loader| loader.descriptor.clone()).collect(),
+        firmware: (facts.firmware.iter())
+            .filter(|loader| domain.launch_security.is_none() || loader.can_boot_encrypted())
+            .map(|loader| loader.descriptor.clone())
+            .collect(),
         memory_dirs: memory_dirs(domain, domain_dir),
         displays: displays(domain),
         generation_id: matches!(domain.genid, Some(GenId::Generate))

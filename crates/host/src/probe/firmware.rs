@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use attest::ovmf;
-use qemu::firmware::Descriptor;
+use attest::{CodeWidth, code_width, ovmf};
+use qemu::firmware::{Descriptor, FlashFile, FlashMode, Mapping, Target};
 
 use crate::facts::{Area, Fact, FirmwareImage, Loader, Tables};
 use crate::root::Root;
@@ -14,6 +14,14 @@ use crate::root::Root;
 /// Lowest precedence first: a file in a later directory replaces one of the same name, an empty one masks it
 /// (QEMU, `docs/interop/firmware.json`).
 const DIRECTORIES: [&str; 2] = ["/usr/share/qemu/firmware", "/etc/qemu/firmware"];
+
+/// Builds for SEV and variable stores for them, where distributions put them. Debian 12's descriptors name other
+/// builds, whose first code is of 32 bits.
+const WELL_KNOWN: [(&str, &str); 3] = [
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
+];
 
 /// No firmware image is larger.
 const IMAGE_SIZE_LIMIT: u64 = 64 << 20;
@@ -26,7 +34,7 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
             by_name.insert(name.clone(), format!("{directory}/{name}"));
         }
     }
-    by_name
+    let mut loaders: Vec<Loader> = by_name
         .into_values()
         .filter_map(|path| {
             let text = root.text(&path);
@@ -34,7 +42,38 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
             let image = firmware_image(&root.path(descriptor.executable()));
             Some(Loader { path: PathBuf::from(path), descriptor, image })
         })
-        .collect()
+        .collect();
+    for (code, variables) in WELL_KNOWN {
+        if loaders.iter().any(|loader| loader.descriptor.executable() == code) {
+            continue;
+        }
+        let image = firmware_image(&root.path(code));
+        if image.known().is_some_and(|image| image.code_bits == Some(64)) {
+            loaders.push(Loader {
+                path: PathBuf::from(code),
+                descriptor: undescribed(code, variables),
+                image,
+            });
+        }
+    }
+    loaders
+}
+
+/// What a descriptor would say of such a build.
+fn undescribed(code: &str, variables: &str) -> Descriptor {
+    let raw = |path: &str| FlashFile { filename: path.to_owned(), format: "raw".to_owned() };
+    let machines = ["pc-q35-*", "pc-i440fx-*"].map(str::to_owned).to_vec();
+    Descriptor {
+        description: "found where distributions put it, no descriptor names it".to_owned(),
+        interface_types: vec!["uefi".to_owned()],
+        mapping: Mapping::Flash {
+            mode: FlashMode::Split,
+            executable: raw(code),
+            nvram_template: Some(raw(variables)),
+        },
+        targets: vec![Target { architecture: "x86_64".to_owned(), machines }],
+        features: vec!["amd-sev".to_owned()],
+    }
 }
 
 /// What a firmware image says of itself.
@@ -48,7 +87,11 @@ pub fn firmware_image(path: &Path) -> Fact<FirmwareImage> {
             return Err(io::Error::other("larger than 64 MiB, which no firmware image is"));
         }
         let tables = tables(&bytes).map_err(|error| error.to_string());
-        Ok(FirmwareImage { size: bytes.len() as u64, tables })
+        let code_bits = code_width(&bytes).map(|width| match width {
+            CodeWidth::Bits32 => 32,
+            CodeWidth::Bits64 => 64,
+        });
+        Ok(FirmwareImage { size: bytes.len() as u64, tables, code_bits })
     };
     Fact::of_io(&path.to_string_lossy(), read())
 }

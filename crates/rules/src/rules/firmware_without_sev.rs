@@ -12,9 +12,11 @@ pub(crate) static RULE: Rule = Rule {
     severity: Severity::Error,
     allowable: true,
     page: Page {
-        what: "A firmware image that cannot boot the kind of guest that the domain asks for: its own GUID table lacks \
-               the SEV-ES reset vector or the SEV-SNP metadata, or its descriptor offers no SEV at all.",
-        why: "QEMU takes the place of the further vCPUs' first instruction (SEV-ES) and the list of measured pages \
+        what: "A firmware image that cannot boot the kind of guest that the domain asks for: its first code is of 32 \
+               bits, its own GUID table lacks the SEV-ES reset vector or the SEV-SNP metadata, or its descriptor \
+               offers no SEV at all.",
+        why: "Code of 32 bits has no page tables in which to mark memory as encrypted; Debian 12's OVMF_CODE_4M.fd is \
+              such a build, though its descriptor offers amd-sev, and hangs. QEMU takes the place of the further vCPUs' first instruction (SEV-ES) and the list of measured pages \
               (SEV-SNP) from the image and fails without them. A firmware that was built without SEV hangs in its \
               first instructions.",
         example: "<loader readonly='yes' type='pflash'>/usr/share/OVMF/without-sev.fd</loader>",
@@ -39,6 +41,9 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// What the image lacks. Its own tables are believed before its descriptor: distributions leave features out.
 fn lack(technology: Technology, firmware: &Firmware<'_>) -> Option<String> {
+    if firmware.known().is_some_and(|image| !image.can_set_c_bit()) {
+        return Some("its first code is of 32 bits, which cannot mark memory as encrypted".to_owned());
+    }
     match technology {
         Technology::Sev => {
             let descriptor = firmware.descriptor.filter(|descriptor| is_uefi(descriptor))?;

@@ -1,10 +1,10 @@
 //! Disks of the outer machine: throw-away layers over images, which are only read.
 
+use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{fs, str};
 
 use crate::tools::Tools;
 
@@ -31,6 +31,8 @@ pub enum DiskError {
     Name { path: PathBuf },
     #[error("put a layer over disk image `{}`", path.display())]
     Layer { path: PathBuf, source: io::Error },
+    #[error("copy disk image `{}`", path.display())]
+    Flatten { path: PathBuf, source: io::Error },
 }
 
 impl Disk {
@@ -59,19 +61,23 @@ impl Disk {
             path.to_str().map(str::to_owned).ok_or_else(|| DiskError::Name { path: path.to_owned() })
         };
         let disk = Self { image: text(&image)?, layer: text(&layer)? };
-        let created = Command::new(&tools.qemu_img)
-            .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
-            .arg(&image)
-            .arg(&layer)
-            .arg(size.to_string())
-            .stdin(Stdio::null())
-            .output();
-        let refused = match created {
-            Ok(output) if output.status.success() => return Ok(disk),
-            Ok(output) => io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => error,
-        };
-        Err(DiskError::Layer { path: image, source: refused })
+        let mut command = Command::new(&tools.qemu_img);
+        command.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(&image).arg(&layer);
+        match carry_out(command.arg(size.to_string())) {
+            Ok(()) => Ok(disk),
+            Err(source) => Err(DiskError::Layer { path: image, source }),
+        }
+    }
+
+    /// Writes the disk as the machine has left it to a file: the image's bytes with what was written over them.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn flatten(&self, tools: &Tools, to: &Path) -> Result<(), DiskError> {
+        let mut command = Command::new(&tools.qemu_img);
+        command.args(["convert", "-q", "-f", "qcow2", "-O", "raw", &self.layer]).arg(to);
+        carry_out(&mut command)
+            .map_err(|source| DiskError::Flatten { path: PathBuf::from(&self.layer), source })
     }
 
     /// The user's file.
@@ -101,4 +107,12 @@ impl Disk {
     pub(crate) fn fixture(image: &str, layer: &str) -> Self {
         Self { image: image.to_owned(), layer: layer.to_owned() }
     }
+}
+
+fn carry_out(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

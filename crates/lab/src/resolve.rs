@@ -99,7 +99,7 @@ impl Resolution {
         if !wanted.is_empty() && !is_here(Path::new(&wanted)) {
             let used = qemu.display().to_string();
             self.edits.push(Edit::set_text(element, &used));
-            self.substitutions.push(Substitution { what: "emulator", wanted, used, by: "by PATH".into() });
+            self.substitutions.push(Substitution { what: "emulator", wanted, used, by: "found by PATH".into() });
         }
     }
 
@@ -129,7 +129,7 @@ impl Resolution {
         let used = found.descriptor.executable().to_owned();
         self.edits.push(Edit::set_text(element, &used));
         self.firmware = Some(PathBuf::from(&used));
-        let by = format!("by `{}`", found.path.display());
+        let by = format!("chosen by `{}`", found.path.display());
         self.substitutions.push(Substitution { what: "firmware", wanted, used, by });
         Ok(())
     }
@@ -279,8 +279,8 @@ mod tests {
              <devices><emulator>/none/qemu-kvm</emulator></devices>",
             &expect![[r#"
                 <domain type='kvm'><os><type machine='pc-q35-3.0'>hvm</type><loader type='pflash'>/fw/sev.fd</loader></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices><launchSecurity type='sev'/></domain>
-                emulator: /none/qemu-kvm -> /usr/bin/qemu-system-x86_64 (by PATH)
-                firmware: /none/CODE.fd -> /fw/sev.fd (by `/usr/share/qemu/firmware/sev.json`)"#]],
+                emulator: /none/qemu-kvm -> /usr/bin/qemu-system-x86_64 (found by PATH)
+                firmware: /none/CODE.fd -> /fw/sev.fd (chosen by `/usr/share/qemu/firmware/sev.json`)"#]],
         );
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! share/platform   the simulated platform's keys and state; the outer machine writes here
 //! share/results    what jobs leave behind
+//! guest.qcow2      the demo guest's disk, made when it is first wanted
 //! console.log      the last outer machine's kernel console
 //! run-XXXXXX/      one run's disks, removed at its end
 //! lock             held while a lab runs: one platform serves one machine
@@ -102,6 +103,12 @@ impl State {
     #[must_use]
     pub fn platform(&self) -> PathBuf {
         self.root.join("share/platform")
+    }
+
+    /// Where the demo guest's image is kept, stored in the format of that name.
+    #[must_use]
+    pub fn demo_image(&self, format: &str) -> PathBuf {
+        self.root.join(format!("guest.{format}"))
     }
 
     #[must_use]

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::lab::image::{Built, Format, Options, build};
-use ::lab::tools;
+use ::lab::disk::Disk;
+use ::lab::image::{Built, Format, Options, Report, build, read_report};
+use ::lab::tools::{self, Tools};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
@@ -47,18 +48,30 @@ pub(super) fn image(args: &ImageArgs) -> anyhow::Result<ExitCode> {
         ImageFormat::Qcow2 => Format::Qcow2,
         ImageFormat::Raw => Format::Raw,
     };
+    let built = up_to_date(&output, format)?;
+    if built == Built::Cached {
+        crate::style::note(&format_args!("the image is made of the same files already"));
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", output.display()).context("write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the image unless one of the same files is there.
+pub(super) fn up_to_date(output: &Path, format: Format) -> anyhow::Result<Built> {
     let options = Options {
-        output,
+        output: output.to_owned(),
         format,
         root: "/".into(),
         busybox: tools::busybox()?,
         qemu_img: tools::qemu_img()?,
     };
-    let built = build(&options).with_context(|| format!("build `{}`", options.output.display()))?;
-    if built == Built::Cached {
-        crate::style::note(&format_args!("the image is made of the same files already"));
-    }
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", options.output.display()).context("write to standard output")?;
-    Ok(ExitCode::SUCCESS)
+    build(&options).with_context(|| format!("build `{}`", output.display()))
+}
+
+/// The report on a disk of the outer machine, as the guest has left it; `directory` takes a copy of the image meanwhile.
+pub(super) fn report(tools: &Tools, disk: &Disk, directory: &Path) -> anyhow::Result<Report> {
+    let flat = directory.join("report");
+    disk.flatten(tools, &flat).context("look at the guest's disk")?;
+    Ok(read_report(&flat, &tools.qemu_img)?)
 }

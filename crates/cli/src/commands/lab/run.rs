@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::lab::disk::Disk;
+use ::lab::image::Format;
 use ::lab::job::{Job, JobFile};
 use ::lab::listen::Input as JobInput;
 use ::lab::machine::{Machine, Setup};
-use ::lab::resolve::{Resolution, resolve};
+use ::lab::resolve::{DiskSource, Resolution, Substitution, resolve};
 use ::lab::{CONSOLE, TRUST_ROOT, memory};
 use anyhow::Context as _;
 use attest::sev::digest::LaunchDigest;
@@ -20,8 +21,8 @@ use attest::sev::vmsa::Profile;
 use domain::model::launch_security::LaunchSecurity;
 use domain::{Document, Domain};
 
-use super::tell::{Format, Teller};
-use super::{Bench, CANNOT_START, Common, exec, exit_code};
+use super::tell::{self, Teller};
+use super::{Bench, CANNOT_START, Common, exec, exit_code, image};
 use crate::input::Input;
 use crate::owner;
 use crate::render::{Judged, text};
@@ -63,7 +64,7 @@ pub(super) struct RunArgs {
 
     /// How to report
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: tell::Format,
 
     /// Further options for `sevirt run`
     #[arg(last = true, value_name = "RUN OPTIONS")]
@@ -120,18 +121,25 @@ fn start(args: &RunArgs, name: &str, document: &Document, domain: &Domain) -> an
         simulation: Some(simulation),
         ..Job::default()
     };
+    let outer_disks: Vec<Disk> = disks.iter().map(|disk| disk.disk.clone()).collect();
     let setup = Setup {
         tools: &bench.tools,
         state: &bench.state,
         accelerator: bench.accelerator,
         memory_mib,
-        disks: &disks,
+        disks: &outer_disks,
         job: &job,
     };
     let started = Instant::now();
     let deadline = bench.deadline.unwrap_or(started + DEFAULT_TIMEOUT);
     let mut machine = Machine::start(&setup)?;
     let ending = machine.listen(JobInput::None, Some(deadline), &mut |event| teller.event(&event));
+    for disk in disks.iter().filter(|disk| disk.is_demo && ending.is_ok()) {
+        match image::report(&bench.tools, &disk.disk, directory.path()) {
+            Ok(report) => teller.report(&report),
+            Err(error) => teller.note(&format!("no report of the guest: {}", Chain(&error))),
+        }
+    }
     teller.ended(ending.as_ref().ok(), started.elapsed());
     Ok(exit_code(&ending?))
 }
@@ -158,7 +166,7 @@ fn command(
     };
     let mut command = vec![text(&bench.tools.sevirt)?, "run".to_owned(), text(file)?];
     let mut option = |words: &[&str]| command.extend(words.iter().map(|word| (*word).to_owned()));
-    if args.format == Format::Json {
+    if args.format == tell::Format::Json {
         option(&["--format", "json"]);
         if !(domain.devices.serials.is_empty() && domain.devices.consoles.is_empty()) {
             option(&["--console", CONSOLE]);
@@ -180,26 +188,56 @@ fn variables_directory(domain: &Domain) -> Option<PathBuf> {
     Path::new(path).parent().map(Path::to_owned)
 }
 
-/// The outer machine's disks.
+/// A disk of the outer machine.
+struct RunDisk {
+    disk: Disk,
+    /// The demo guest's, on which there will be a report.
+    is_demo: bool,
+}
+
+/// The outer machine's disks; the demo guest's takes the place of an image that is not here.
 fn disks(
     bench: &Bench,
     resolution: &Resolution,
     directory: &Path,
     teller: &Teller,
-) -> anyhow::Result<Vec<Disk>> {
+) -> anyhow::Result<Vec<RunDisk>> {
     let mut disks = Vec::new();
     for (index, source) in resolution.disks.iter().enumerate() {
-        let Some(image) = &source.image else {
-            anyhow::bail!("disk `{}`: image `{}` is not here", source.target, source.wanted.display());
+        let image = match &source.image {
+            Some(image) => image.clone(),
+            None => demo_image(bench, source, teller)?,
         };
-        disks.push(Disk::create(&bench.tools, directory, index, image)?);
+        let disk = Disk::create(&bench.tools, directory, index, &image)?;
         teller.note(&format!(
             "disk `{}` is a layer over `{}`, thrown away at the end: the image is not changed",
             source.target,
             image.display()
         ));
+        disks.push(RunDisk { disk, is_demo: source.image.is_none() });
     }
     Ok(disks)
+}
+
+fn demo_image(bench: &Bench, source: &DiskSource, teller: &Teller) -> anyhow::Result<PathBuf> {
+    let format = match source.format.as_str() {
+        "raw" => Format::Raw,
+        "qcow2" => Format::Qcow2,
+        other => anyhow::bail!(
+            "disk `{}`: image `{}` is not here, and there is no demo image of type `{other}`",
+            source.target,
+            source.wanted.display()
+        ),
+    };
+    let image = bench.state.demo_image(&source.format);
+    image::up_to_date(&image, format)?;
+    teller.substitution(&Substitution {
+        what: "disk image",
+        wanted: source.wanted.display().to_string(),
+        used: image.display().to_string(),
+        by: "the demo guest, made of this machine's kernel".to_owned(),
+    });
+    Ok(image)
 }
 
 /// The owner's launch digest: given, or computed from the very files that will be loaded.

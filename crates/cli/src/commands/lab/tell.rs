@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use ::lab::image::Report;
 use ::lab::listen::{Ending, Event};
 use ::lab::resolve::Substitution;
 use clap::ValueEnum;
@@ -40,7 +41,7 @@ impl Teller {
         let Substitution { what, wanted, used, by } = substitution;
         match self.format {
             Format::Text => {
-                self.note(&format!("{what} `{wanted}` is not here; `{used}` takes its place (found {by})"));
+                self.note(&format!("{what} `{wanted}` is not here; `{used}` takes its place ({by})"));
             }
             Format::Json => write_json(
                 &json!({ "event": "substitution", "what": what, "wanted": wanted, "used": used, "by": by }),
@@ -52,6 +53,21 @@ impl Teller {
         match self.format {
             Format::Text => self.progress.suspend(|| style::note(&message)),
             Format::Json => write_json(&json!({ "event": "note", "message": message })),
+        }
+    }
+
+    /// What the guest has written to its disk.
+    pub(super) fn report(&self, report: &Report) {
+        self.progress.hide();
+        match self.format {
+            Format::Text => {
+                let verdict = if report.is_sev_active() { "SEV is active" } else { "SEV is not active" };
+                self.note(&format!("the guest's own report, from its disk: {verdict}"));
+                let _ = write_out(report.text.as_bytes());
+            }
+            Format::Json => write_json(&json!({
+                "event": "report", "sev_active": report.is_sev_active(), "text": report.text,
+            })),
         }
     }
 

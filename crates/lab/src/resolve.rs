@@ -99,7 +99,12 @@ impl Resolution {
         if !wanted.is_empty() && !is_here(Path::new(&wanted)) {
             let used = qemu.display().to_string();
             self.edits.push(Edit::set_text(element, &used));
-            self.substitutions.push(Substitution { what: "emulator", wanted, used, by: "found by PATH".into() });
+            self.substitutions.push(Substitution {
+                what: "emulator",
+                wanted,
+                used,
+                by: "found by PATH".into(),
+            });
         }
     }
 

@@ -31,8 +31,9 @@ use qemu::qmp::command::{Chardev, RunState, SevGuest, SevGuestState, SevInjectLa
 
 use super::end::{End, ExitKind, Stopper};
 
-/// How long QEMU may take to greet: it allocates and, with locked memory, touches all of the guest's memory first.
-const GREETING: Duration = Duration::from_secs(120);
+/// How long QEMU may take to greet: it allocates and, with locked memory, touches all of the guest's memory first, which
+/// takes minutes for the largest guests. Whoever knows better gives the whole run a time.
+const GREETING: Duration = Duration::from_secs(300);
 /// How long QEMU may take to answer a command. Measuring and resuming are done by the secure processor.
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long QEMU may take to flush and exit when asked.

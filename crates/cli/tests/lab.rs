@@ -123,8 +123,7 @@ fn direct_boot(directory: &Path, firmware: &str, launch_security: &str) -> PathB
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <loader readonly='yes' type='pflash'>{firmware}</loader>
-    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/direct_VARS.fd</nvram>
+    <loader readonly='yes' type='pflash' stateless='yes'>{firmware}</loader>
     <kernel>{kernel}</kernel>
     <initrd>{initrd}</initrd>
     <cmdline>console=ttyS0 quiet panic=-1 {report}</cmdline>
@@ -144,7 +143,17 @@ fn direct_boot(directory: &Path, firmware: &str, launch_security: &str) -> PathB
     domain
 }
 
-const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+/// The firmware of this machine that boots SEV guests.
+fn firmware() -> String {
+    let fits = |loader: &&host::Loader| {
+        loader.image.known().is_some_and(host::FirmwareImage::can_set_c_bit)
+            && loader.descriptor.has("amd-sev")
+            && !loader.descriptor.has("requires-smm")
+    };
+    let loaders = host::probe(&host::Root::live()).firmware;
+    loaders.iter().find(fits).unwrap().descriptor.executable().to_owned()
+}
+
 const SEV: &str = "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits>\
                    <policy>0x0003</policy></launchSecurity>";
 
@@ -152,12 +161,14 @@ const SEV: &str = "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysB
 fn a_directly_booted_guest_is_attested_and_reports_sev() {
     let lab = Lab::new();
     let directory = tempfile::tempdir().unwrap();
-    let domain = direct_boot(directory.path(), FIRMWARE, SEV);
+    let domain = direct_boot(directory.path(), &firmware(), SEV);
     let output = lab.command("run").arg(domain).output().unwrap();
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{told}\n{}", String::from_utf8_lossy(&output.stdout));
     assert!(told.contains("attested by a simulated platform"), "{told}");
-    let report = lab::image::Report::parse(&String::from_utf8_lossy(&output.stdout)).unwrap();
+    let console = String::from_utf8_lossy(&output.stdout);
+    let report =
+        lab::image::Report::parse(&console).unwrap_or_else(|error| panic!("{error}\n{told}\n{console:?}"));
     assert!(report.is_sev_active(), "{}", report.text);
     lab.nothing_is_left();
 }
@@ -166,7 +177,7 @@ fn a_directly_booted_guest_is_attested_and_reports_sev() {
 fn a_firmware_with_one_byte_changed_never_runs() {
     let lab = Lab::new();
     let directory = tempfile::tempdir().unwrap();
-    let mut firmware = std::fs::read(FIRMWARE).unwrap();
+    let mut firmware = std::fs::read(firmware()).unwrap();
     let digest = {
         let mut hasher = attest::sev::digest::LaunchHasher::new();
         hasher.update(&firmware);

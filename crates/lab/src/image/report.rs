@@ -60,7 +60,8 @@ impl Report {
     /// When there is none, or one of its lines is missing or makes no sense.
     pub fn parse(text: &str) -> Result<Self, ReportError> {
         let mut lines = text.lines().map(str::trim_end);
-        lines.find(|line| *line == FIRST_LINE).ok_or(ReportError::NoStart)?;
+        // On a console the firmware's last escape sequences may stand before it.
+        lines.find(|line| line.ends_with(FIRST_LINE)).ok_or(ReportError::NoStart)?;
         let mut within: Vec<&str> = Vec::new();
         loop {
             match lines.next().ok_or(ReportError::NoEnd)? {

@@ -1,8 +1,8 @@
 //! Launches on a simulated platform, paused: `sevsim` answers for the secure processor, and `libsevsim.so` stands
 //! between QEMU and the kernel. Guests run in the lab; what comes before that needs KVM and a mount namespace only.
 //!
-//! The programs are those that `cargo test --workspace` builds beside `sevirt`. Without them, or where namespaces or
-//! KVM are not to be had, the tests say so and pass: the lab's own tests cover the same ground.
+//! The programs are those that `cargo build --workspace` puts beside `sevirt`. Where namespaces or KVM are not to be had
+//! the tests say so and pass: the lab's own tests cover the same ground.
 
 #![expect(
     clippy::unwrap_used,
@@ -64,14 +64,14 @@ fn beside_sevirt(name: &str) -> PathBuf {
 impl Platform {
     /// `None`, and a line that says why, where there cannot be one.
     fn start() -> Option<Self> {
-        let missing = ["sevsim", "libsevsim.so"].into_iter().find(|name| !beside_sevirt(name).exists());
+        for name in ["sevsim", "libsevsim.so"] {
+            assert!(beside_sevirt(name).exists(), "{name} is not built: `cargo build --workspace` makes it");
+        }
         let namespaces = Command::new("unshare").args(["-m", "true"]).output();
-        let refused = if let Some(missing) = missing {
-            Some(format!("{missing} is not built"))
-        } else if !namespaces.is_ok_and(|output| output.status.success()) {
-            Some("mount namespaces are not to be had".to_owned())
+        let refused = if !namespaces.is_ok_and(|output| output.status.success()) {
+            Some("mount namespaces are not to be had")
         } else if !Path::new("/dev/kvm").exists() {
-            Some("there is no KVM".to_owned())
+            Some("there is no KVM")
         } else {
             None
         };

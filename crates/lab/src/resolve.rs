@@ -27,7 +27,7 @@ pub struct Resolution {
 /// A path that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Substitution {
-    /// `emulator`, `firmware`.
+    /// `emulator`, `firmware`, `kernel`, `initrd`.
     pub what: &'static str,
     pub wanted: String,
     pub used: String,
@@ -52,10 +52,35 @@ pub struct DiskSource {
 pub enum ResolveError {
     #[error("firmware `{path}` is not here, and no installed firmware fits the domain (wanted: {wanted})")]
     NoFirmware { path: String, wanted: String },
+    #[error("{what} `{}` is not here", path.display())]
+    NoBoot { what: &'static str, path: PathBuf },
     #[error("disk `{target}`: image `{}` is not here; only one missing image can be replaced by the demo image", path.display())]
     SecondMissing { target: String, path: PathBuf },
     #[error("{what} `{}` lies below `{hidden}`, which the lab's outer machine has for itself", path.display())]
     Hidden { what: String, path: PathBuf, hidden: &'static str },
+}
+
+/// What is installed here and can take the place of what a domain names and is not here.
+#[derive(Debug)]
+pub struct Installed<'a> {
+    pub qemu: &'a Path,
+    /// Firmware in its order of precedence.
+    pub loaders: &'a [Loader],
+    /// The demo guest's kernel and initrd, as far as [`wants_demo_boot`] asks for them.
+    pub boot: Option<&'a DemoBoot>,
+}
+
+/// The demo guest's kernel and initrd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DemoBoot {
+    pub kernel: PathBuf,
+    pub initrd: PathBuf,
+}
+
+/// Whether the domain names a kernel or an initrd that is not here.
+#[must_use]
+pub fn wants_demo_boot(domain: &Domain) -> bool {
+    [&domain.os.kernel, &domain.os.initrd].into_iter().flatten().any(|path| !Path::new(path).exists())
 }
 
 /// Where the outer machine shows a disk.
@@ -64,27 +89,28 @@ pub fn disk_device(index: usize) -> String {
     format!("/dev/lab/disk{index}")
 }
 
-/// Fits a domain. `qemu` is the installed emulator, `loaders` the installed firmware in its order of precedence.
+/// Fits a domain.
 ///
 /// # Errors
 /// Something that the domain names is not here and has no replacement.
 pub fn resolve(
     document: &Document,
     domain: &Domain,
-    qemu: &Path,
-    loaders: &[Loader],
+    installed: &Installed<'_>,
 ) -> Result<Resolution, ResolveError> {
     let mut resolution = Resolution::default();
     let root = document.root();
     if let Some(emulator) = root.child("devices").and_then(|devices| devices.child("emulator")) {
-        resolution.emulator(emulator, qemu);
+        resolution.emulator(emulator, installed.qemu);
     }
     if let Some(loader) = root.child("os").and_then(|os| os.child("loader")) {
-        resolution.loader(loader, domain, loaders)?;
+        resolution.loader(loader, domain, installed.loaders)?;
     }
-    for (what, path) in [("kernel", &domain.os.kernel), ("initrd", &domain.os.initrd)] {
-        if let Some(path) = path {
-            visible(what, Path::new(path))?;
+    let boot = installed.boot;
+    let demo = [("kernel", boot.map(|boot| &boot.kernel)), ("initrd", boot.map(|boot| &boot.initrd))];
+    for (what, demo) in demo {
+        if let Some(element) = root.child("os").and_then(|os| os.child(what)) {
+            resolution.boot(what, element, demo)?;
         }
     }
     for disk in root.child("devices").into_iter().flat_map(|devices| devices.children_named("disk")) {
@@ -136,6 +162,29 @@ impl Resolution {
         self.firmware = Some(PathBuf::from(&used));
         let by = format!("chosen by `{}`", found.path.display());
         self.substitutions.push(Substitution { what: "firmware", wanted, used, by });
+        Ok(())
+    }
+
+    /// The kernel or the initrd of a direct boot.
+    fn boot(
+        &mut self,
+        what: &'static str,
+        element: Element<'_>,
+        demo: Option<&PathBuf>,
+    ) -> Result<(), ResolveError> {
+        let wanted = element.text().trim().to_owned();
+        let path = Path::new(&wanted);
+        if path.exists() {
+            return visible(what, path);
+        }
+        let Some(demo) = demo else {
+            return Err(ResolveError::NoBoot { what, path: path.to_owned() });
+        };
+        visible(what, demo)?;
+        let used = demo.display().to_string();
+        self.edits.push(Edit::set_text(element, &used));
+        let by = "the demo guest, made of this machine's kernel".to_owned();
+        self.substitutions.push(Substitution { what, wanted, used, by });
         Ok(())
     }
 
@@ -254,7 +303,11 @@ mod tests {
     fn resolved(text: &str) -> Result<(Document, Resolution), ResolveError> {
         let document = Document::parse(text).unwrap();
         let (domain, _) = Domain::read(&document);
-        let resolution = resolve(&document, &domain, Path::new("/usr/bin/qemu-system-x86_64"), &loaders())?;
+        let boot = DemoBoot { kernel: "/boot/demo".into(), initrd: "/state/initrd".into() };
+        let qemu = Path::new("/usr/bin/qemu-system-x86_64");
+        let installed =
+            Installed { qemu, loaders: &loaders(), boot: wants_demo_boot(&domain).then_some(&boot) };
+        let resolution = resolve(&document, &domain, &installed)?;
         Ok((document.apply(&resolution.edits).unwrap(), resolution))
     }
 
@@ -286,6 +339,16 @@ mod tests {
                 <domain type='kvm'><os><type machine='pc-q35-3.0'>hvm</type><loader type='pflash'>/fw/sev.fd</loader></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices><launchSecurity type='sev'/></domain>
                 emulator: /none/qemu-kvm -> /usr/bin/qemu-system-x86_64 (found by PATH)
                 firmware: /none/CODE.fd -> /fw/sev.fd (chosen by `/usr/share/qemu/firmware/sev.json`)"#]],
+        );
+    }
+
+    #[test]
+    fn a_missing_kernel_and_initrd_become_the_demo_guests() {
+        check(
+            "<os><kernel>/bin/sh</kernel><initrd>/none/initrd</initrd></os>",
+            &expect![[r#"
+                <domain type='kvm'><os><kernel>/bin/sh</kernel><initrd>/state/initrd</initrd></os><launchSecurity type='sev'/></domain>
+                initrd: /none/initrd -> /state/initrd (the demo guest, made of this machine's kernel)"#]],
         );
     }
 

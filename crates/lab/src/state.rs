@@ -111,6 +111,12 @@ impl State {
         self.root.join(format!("guest.{format}"))
     }
 
+    /// Where the initrd of a directly booted demo guest is kept.
+    #[must_use]
+    pub fn demo_initrd(&self) -> PathBuf {
+        self.root.join("guest.initrd")
+    }
+
     #[must_use]
     pub fn console_log(&self) -> PathBuf {
         self.root.join("console.log")

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::lab::disk::Disk;
-use ::lab::image::Format;
+use ::lab::image::{Format, Guest};
 use ::lab::job::{Job, JobFile};
 use ::lab::listen::Input as JobInput;
 use ::lab::machine::{Machine, Setup};
-use ::lab::resolve::{DiskSource, Resolution, Substitution, resolve};
+use ::lab::resolve::{DemoBoot, DiskSource, Installed, Resolution, Substitution, resolve, wants_demo_boot};
 use ::lab::{CONSOLE, TRUST_ROOT, memory};
 use anyhow::Context as _;
 use attest::sev::digest::LaunchDigest;
@@ -101,7 +101,9 @@ fn start(args: &RunArgs, name: &str, document: &Document, domain: &Domain) -> an
     let bench = args.common.bench()?;
     let memory_mib = memory::reserve(domain.memory.bytes().div_ceil(1 << 20))?;
     let loaders = host::probe(&host::Root::live()).firmware;
-    let resolution = resolve(document, domain, &bench.tools.qemu, &loaders)?;
+    let boot = if wants_demo_boot(domain) { Some(demo_boot(&bench)?) } else { None };
+    let installed = Installed { qemu: &bench.tools.qemu, loaders: &loaders, boot: boot.as_ref() };
+    let resolution = resolve(document, domain, &installed)?;
     let teller = Teller::new(args.format);
     for substitution in &resolution.substitutions {
         teller.substitution(substitution);
@@ -217,6 +219,14 @@ fn disks(
         disks.push(RunDisk { disk, is_demo: source.image.is_none() });
     }
     Ok(disks)
+}
+
+/// The demo guest's kernel, and its initrd made anew.
+fn demo_boot(bench: &Bench) -> anyhow::Result<DemoBoot> {
+    let guest = Guest::find(Path::new("/"), &::lab::tools::busybox()?)?;
+    let initrd = bench.state.demo_initrd();
+    std::fs::write(&initrd, guest.initrd()?).with_context(|| format!("write `{}`", initrd.display()))?;
+    Ok(DemoBoot { kernel: guest.kernel_path().to_owned(), initrd })
 }
 
 fn demo_image(bench: &Bench, source: &DiskSource, teller: &Teller) -> anyhow::Result<PathBuf> {

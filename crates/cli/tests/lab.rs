@@ -173,6 +173,33 @@ fn a_directly_booted_guest_is_attested_and_reports_sev() {
     lab.nothing_is_left();
 }
 
+/// The examples of libvirt's page on SEV, started as they are, from the demo guest's disk.
+#[track_caller]
+fn example(name: &str) {
+    let lab = Lab::new();
+    let domain = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let output = lab.command("run").arg(domain).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for words in ["takes its place", "rng-without-backend", "attested by a simulated platform"] {
+        assert!(told.contains(words), "no `{words}` in:\n{told}");
+    }
+    let report = lab::image::Report::parse(&String::from_utf8_lossy(&output.stdout)).unwrap();
+    assert!(report.is_sev_active(), "{}", report.text);
+    assert_eq!(report.vcpus, 4);
+    lab.nothing_is_left();
+}
+
+#[test]
+fn the_q35_example_boots_from_its_disk() {
+    example("q35.xml");
+}
+
+#[test]
+fn the_i440fx_example_boots_from_its_disk() {
+    example("i440fx.xml");
+}
+
 #[test]
 fn a_firmware_with_one_byte_changed_never_runs() {
     let lab = Lab::new();

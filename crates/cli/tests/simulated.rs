@@ -43,7 +43,16 @@ exit $status
 /// OVMF's last page, with a hash table and a secret area: enough of a firmware for a launch that is not resumed.
 const AMDSEV: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../attest/test_data/sev/measurement/ovmf_AmdSev_suffix.bin");
-const STOCK: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+
+/// The distribution's firmware: of its two builds the one that can run a SEV guest.
+fn stock() -> &'static str {
+    ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"]
+        .into_iter()
+        .find(|path| {
+            fs::read(path).is_ok_and(|image| attest::code_width(&image) == Some(attest::CodeWidth::Bits64))
+        })
+        .unwrap()
+}
 
 struct Platform {
     directory: tempfile::TempDir,
@@ -164,14 +173,14 @@ fn launches_are_attested_or_refused() {
     let root = platform.trust_root();
     let attest = ["--attest", "--trust-root", root.as_str(), "--paused-only"];
 
-    let events = platform.run(&sev(1), &flash(STOCK), &attest, 0);
+    let events = platform.run(&sev(1), &flash(stock()), &attest, 0);
     let verified = event(&events, "attestation");
     assert_eq!((&verified["result"], &verified["simulated"]), (&"verified".into(), &true.into()));
     assert_eq!(verified["covers"].as_array().unwrap().len(), 1);
     let digest = verified["digest"].as_str().unwrap().to_owned();
 
     // The same domain with one byte of the firmware changed, against the digest of the original.
-    let mut image = fs::read(STOCK).unwrap();
+    let mut image = fs::read(stock()).unwrap();
     image[1000] ^= 1;
     let changed = platform.path("changed.fd");
     fs::write(&changed, image).unwrap();
@@ -185,7 +194,7 @@ fn launches_are_attested_or_refused() {
     );
 
     // Another root.
-    let events = platform.run(&sev(1), &flash(STOCK), &["--attest", "--trust-root", "milan"], 5);
+    let events = platform.run(&sev(1), &flash(stock()), &["--attest", "--trust-root", "milan"], 5);
     assert!(
         event(&events, "outcome")["reason"].as_str().unwrap().contains("do not lead to the trusted root")
     );
@@ -196,19 +205,26 @@ fn launches_are_attested_or_refused() {
     fs::write(&secret, "correct horse").unwrap();
     let secret = format!("disk-passphrase={}", secret.display());
     let options = [&attest[..], &["--secret", &secret]].concat();
-    let events = platform.run(&sev(1), &flash(STOCK), &options, 4);
+    let events = platform.run(&sev(1), &flash(stock()), &options, 4);
     assert!(event(&events, "outcome")["reason"].as_str().unwrap().contains("a secret needs a secret area"));
     let addressed = [&options[..], &["--secret-address", "0x100000"]].concat();
-    assert!(has_stage(&platform.run(&sev(1), &flash(STOCK), &addressed, 0), "inject"));
+    assert!(has_stage(&platform.run(&sev(1), &flash(stock()), &addressed, 0), "inject"));
     assert!(has_stage(&platform.run(&sev(1), &flash(AMDSEV), &options, 0), "inject"));
 
     // Hashes of a kernel need a table.
-    let kernel = platform.path("vmlinuz");
-    fs::copy("/bin/true", &kernel).unwrap();
-    let direct = format!("<kernel>{}</kernel><cmdline>console=ttyS0</cmdline>", kernel.display());
+    let guest = lab::image::Guest::find(Path::new("/"), &lab::tools::busybox().unwrap()).unwrap();
+    let kernel = guest.kernel_path().display();
+    let direct = format!("<kernel>{kernel}</kernel><cmdline>console=ttyS0</cmdline>");
     let hashes = sev(1).replace("'sev'", "'sev' kernelHashes='yes'");
-    let events = platform.run(&hashes, &format!("{}{direct}", flash(STOCK)), &attest, 3);
+    let events = platform.run(&hashes, &format!("{}{direct}", flash(stock())), &attest, 3);
     assert_eq!(event(&events, "finding")["name"], "kernel-hashes-without-table");
+    let events = platform.run(&hashes, &format!("{}{direct}", flash(AMDSEV)), &attest, 0);
+    let verified = event(&events, "attestation");
+    assert_eq!(
+        (&verified["result"], verified["covers"].as_array().unwrap().len()),
+        (&"verified".into(), 4),
+        "{verified:#}"
+    );
 }
 
 #[test]
@@ -217,10 +233,10 @@ fn guests_with_encrypted_registers_are_measured_and_not_resumed() {
     let root = platform.trust_root();
     let attest = ["--attest", "--trust-root", root.as_str()];
     let paused = [&attest[..], &["--paused-only"]].concat();
-    let events = platform.run(&sev(5), &flash(STOCK), &paused, 0);
+    let events = platform.run(&sev(5), &flash(stock()), &paused, 0);
     assert_eq!(event(&events, "attestation")["technology"], "SEV-ES");
 
-    let events = platform.run(&sev(5), &flash(STOCK), &attest, 4);
+    let events = platform.run(&sev(5), &flash(stock()), &attest, 4);
     assert_eq!(event(&events, "attestation")["result"], "verified");
     let reason = event(&events, "outcome")["reason"].as_str().unwrap();
     assert!(reason.contains("a SEV-ES guest's encrypted registers need the real one"), "{reason}");

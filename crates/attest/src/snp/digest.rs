@@ -79,7 +79,21 @@ pub enum PageType {
 }
 
 impl PageType {
-    fn code(self) -> u8 {
+    /// The type that has this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Normal,
+            2 => Self::Vmsa,
+            3 => Self::Zero,
+            4 => Self::Unmeasured,
+            5 => Self::Secrets,
+            6 => Self::Cpuid,
+            _ => return None,
+        })
+    }
+
+    /// The type's number.
+    pub fn code(self) -> u8 {
         match self {
             Self::Normal => 1,
             Self::Vmsa => 2,

@@ -34,6 +34,7 @@ pub(crate) mod snp_platform_status;
 use std::fmt;
 
 use attest::sev::vmsa::Vcpus;
+pub use attest::snp::digest::PageType;
 use zeroize::Zeroizing;
 
 /// A guest's handle, never 0.
@@ -49,34 +50,6 @@ pub enum GuestKind {
     SevEs,
     /// Memory and registers are encrypted and memory's integrity is protected.
     SevSnp,
-}
-
-/// The kind of a page in `SNP_LAUNCH_UPDATE` (56860, `PAGE_TYPE`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum PageType {
-    Normal = 1,
-    Vmsa = 2,
-    Zero = 3,
-    Unmeasured = 4,
-    Secrets = 5,
-    Cpuid = 6,
-}
-
-impl PageType {
-    /// The type of this number.
-    #[must_use]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Normal),
-            2 => Some(Self::Vmsa),
-            3 => Some(Self::Zero),
-            4 => Some(Self::Unmeasured),
-            5 => Some(Self::Secrets),
-            6 => Some(Self::Cpuid),
-            _ => None,
-        }
-    }
 }
 
 /// A command to the platform or to one of its guests.

@@ -12,9 +12,9 @@ use attest::sev::digest::{LaunchDigest, LaunchHasher};
 use attest::sev::keys::TransportKeys;
 use attest::sev::measurement::Measurement;
 use attest::sev::policy::Policy;
+use attest::snp::digest as snp;
 
 use crate::command::{GuestKind, GuestState};
-use crate::snp::SnpHasher;
 use crate::status::FirmwareStatus;
 
 /// The most vCPUs of a guest, as KVM has it.
@@ -38,7 +38,7 @@ pub(crate) enum Launch {
     /// The guest may run. Its transport keys are gone.
     Running { policy: Policy, digest: LaunchDigest },
     /// Pages of an SNP guest are being loaded and measured.
-    SnpUpdating { policy: u64, hasher: SnpHasher },
+    SnpUpdating { policy: u64, hasher: snp::LaunchHasher },
     /// The SNP guest may run.
     SnpRunning { policy: u64 },
 }
@@ -104,7 +104,7 @@ impl Guest {
         }
     }
 
-    pub(crate) const fn snp_updating(&mut self) -> Result<&mut SnpHasher, FirmwareStatus> {
+    pub(crate) const fn snp_updating(&mut self) -> Result<&mut snp::LaunchHasher, FirmwareStatus> {
         match &mut self.launch {
             Launch::SnpUpdating { hasher, .. } => Ok(hasher),
             _ => Err(FirmwareStatus::InvalidGuestState),

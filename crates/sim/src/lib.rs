@@ -17,7 +17,6 @@ pub mod keys;
 pub mod platform;
 pub mod server;
 pub mod setup;
-pub mod snp;
 pub mod status;
 pub mod store;
 pub mod wire;

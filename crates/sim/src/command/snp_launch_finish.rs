@@ -37,7 +37,7 @@ pub(crate) fn run(
     let Launch::SnpUpdating { policy, hasher } = &guest.launch else {
         return Err(FirmwareStatus::InvalidGuestState);
     };
-    let (policy, digest) = (*policy, *hasher.digest());
+    let (policy, digest) = (*policy, *hasher.finish().as_bytes());
     match (id_block, id_auth) {
         ([], []) if author_key => return Err(FirmwareStatus::InvalidParam),
         ([], []) => {}

@@ -1,9 +1,10 @@
 //! SNP_LAUNCH_START (56860): a guest gets its policy, which the platform must be able to honour.
 
+use attest::snp::digest::LaunchHasher;
+
 use crate::command::{GuestKind, Handle, PlatformState, Reply};
 use crate::guest::Launch;
 use crate::platform::{FIRMWARE, Platform};
-use crate::snp::SnpHasher;
 use crate::status::FirmwareStatus;
 
 /// Bit 17, which must be one.
@@ -29,6 +30,6 @@ pub(crate) fn run(platform: &mut Platform, handle: Handle, policy: u64) -> Resul
     if is_too_new || policy & SMT == 0 || policy & UNAVAILABLE != 0 {
         return Err(FirmwareStatus::PolicyFailure);
     }
-    guest.launch = Launch::SnpUpdating { policy, hasher: SnpHasher::default() };
+    guest.launch = Launch::SnpUpdating { policy, hasher: LaunchHasher::new() };
     Ok(Reply::Done)
 }

@@ -1,8 +1,9 @@
 //! SNP_LAUNCH_UPDATE (56860 §8.17): measures pages of 4 KiB.
 
+use attest::snp::digest::PAGE_LEN;
+
 use crate::command::{Handle, PageType, PlatformState, Reply};
 use crate::platform::Platform;
-use crate::snp::PAGE_LEN;
 use crate::status::FirmwareStatus;
 use crate::wire::MAX_DATA;
 
@@ -39,9 +40,9 @@ pub(crate) fn run(
     if !gpa.is_multiple_of(PAGE_LEN as u64) {
         return Err(FirmwareStatus::InvalidAddress);
     }
-    let mut contents = data.chunks_exact(PAGE_LEN);
+    let mut contents = data.as_chunks().0.iter();
     for page_gpa in pages {
-        hasher.update(page_type, page_gpa, contents.next().unwrap_or_default());
+        hasher.update(page_type, page_gpa, contents.next().unwrap_or(&[0; PAGE_LEN]));
     }
     Ok(Reply::Done)
 }

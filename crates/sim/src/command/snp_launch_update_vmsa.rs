@@ -2,11 +2,11 @@
 //! the caller knows of the vCPUs.
 
 use attest::sev::vmsa::Vcpus;
+use attest::snp::digest::VMSA_ADDRESS;
 
 use crate::command::{Handle, PageType, PlatformState, Reply};
 use crate::guest::MAX_VCPUS;
 use crate::platform::Platform;
-use crate::snp::VMSA_GPA;
 use crate::status::FirmwareStatus;
 
 pub(crate) fn run(platform: &mut Platform, handle: Handle, vcpus: &Vcpus) -> Result<Reply, FirmwareStatus> {
@@ -16,7 +16,7 @@ pub(crate) fn run(platform: &mut Platform, handle: Handle, vcpus: &Vcpus) -> Res
         return Err(FirmwareStatus::InvalidParam);
     }
     for vmsa in vcpus.states() {
-        hasher.update(PageType::Vmsa, VMSA_GPA, vmsa.as_bytes());
+        hasher.update(PageType::Vmsa, VMSA_ADDRESS, vmsa.as_bytes());
     }
     Ok(Reply::Done)
 }

@@ -38,7 +38,7 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
         Command::AttestationReport { guest, mnonce } => w.u8(19).u32(guest.0).array(mnonce),
         Command::SnpLaunchStart { guest, policy } => w.u8(20).u32(guest.0).u64(*policy),
         Command::SnpLaunchUpdate { guest, page_type, gpa, length, data } => {
-            w.u8(21).u32(guest.0).u8(page_code(*page_type)).u64(*gpa).u32(*length).bytes(data)
+            w.u8(21).u32(guest.0).u8(page_type.code()).u64(*gpa).u32(*length).bytes(data)
         }
         Command::SnpLaunchUpdateVmsa { guest, vcpus } => write_vcpus(w.u8(22).u32(guest.0), vcpus),
         Command::SnpLaunchFinish { guest, id_block, id_auth, author_key } => {
@@ -138,10 +138,6 @@ fn read_kind(r: &mut Reader<'_>) -> Result<GuestKind, WireError> {
         2 => Ok(GuestKind::SevSnp),
         other => Err(WireError::Unknown { what: "guest kind", value: other.into() }),
     }
-}
-
-const fn page_code(page_type: PageType) -> u8 {
-    page_type as u8
 }
 
 fn read_page(r: &mut Reader<'_>) -> Result<PageType, WireError> {

@@ -378,8 +378,9 @@ impl State {
     fn on_shutdown(&mut self, guest: bool, reason: String, actions: &mut Vec<Action>) {
         let end = match (guest, reason.as_str()) {
             (_, "guest-panic") => End::GuestPanicked,
-            (true, _) => End::GuestEnded,
-            (false, _) => End::StoppedElsewhere(reason),
+            // A guest that has not run cannot have ended well, whatever QEMU says.
+            (true, _) if self.has_run() => End::GuestEnded,
+            _ => End::StoppedElsewhere(reason),
         };
         self.wind_down(end, actions);
     }

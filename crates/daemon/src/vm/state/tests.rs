@@ -101,6 +101,15 @@ fn a_rejected_guest_never_runs() {
 }
 
 #[test]
+fn a_guest_that_never_ran_has_not_ended_well() {
+    let shutdown = || Event::Shutdown { guest: true, reason: "guest-shutdown".into() };
+    for events in [until_inspected(sev()), until_measured()] {
+        let events = events.into_iter().chain([shutdown(), Event::Exited(ExitKind::Code(0))]).collect();
+        ends(ATTEST, events, &End::StoppedElsewhere("guest-shutdown".into()));
+    }
+}
+
+#[test]
 fn without_a_measurement_attestation_fails() {
     let mut events = until_inspected(SevState { guest: SevGuest::Snp { policy: 0x30000 }, ..sev() });
     events.push(Event::Exited(ExitKind::Code(0)));

@@ -126,7 +126,12 @@ pub enum StartError {
 impl StartError {
     /// Whether it is the platform that is not trusted, rather than the start that is not possible.
     pub fn is_distrust(&self) -> bool {
-        matches!(self, Self::Owner(_))
+        match self {
+            // What the owner brings and what this machine gives are no faults of the platform.
+            Self::Owner(OwnerError::Table(_) | OwnerError::Random(_)) => false,
+            Self::Owner(_) => true,
+            _ => false,
+        }
     }
 
     /// The file that it is about.
@@ -326,5 +331,20 @@ fn memory_lock(domain: &Domain) -> Option<MemoryLock> {
     match limit {
         Some(limit) => Some(MemoryLock::Bytes(limit.bytes())),
         None => domain.memory_backing.locked.then_some(MemoryLock::Unlimited),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attest::sev::secret::TableError;
+
+    use super::*;
+
+    #[test]
+    fn secrets_that_make_no_table_are_no_distrust_of_the_platform() {
+        assert!(StartError::Owner(OwnerError::OtherCek).is_distrust());
+        let empty = OwnerError::Table(TableError::Empty);
+        assert!(!StartError::Owner(empty).is_distrust());
+        assert!(!StartError::NothingToAttest.is_distrust());
     }
 }

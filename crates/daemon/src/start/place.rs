@@ -32,7 +32,7 @@ pub(super) fn surroundings(
         from_caps.map(|sev| SevParams { cbitpos: sev.cbitpos, reduced_phys_bits: sev.reduced_phys_bits });
     Surroundings {
         domain_dir: domain_dir.to_owned(),
-        nvram_dir: nvram_dir(),
+        nvram_dir: nvram_dir(domain_dir),
         fds: InheritedFds { monitor, ..InheritedFds::default() },
         sev,
         firmware: (facts.firmware.iter())
@@ -63,13 +63,19 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Where variable stores go that the domain names no file for.
-fn nvram_dir() -> PathBuf {
+fn nvram_dir(domain_dir: &Path) -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/sevirt/nvram");
     }
-    let state = variable("XDG_STATE_HOME").map(PathBuf::from);
-    let state = state.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/state")));
-    state.unwrap_or_else(std::env::temp_dir).join("sevirt/nvram")
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    kept_state(absolute("XDG_STATE_HOME"), absolute("HOME"), domain_dir)
+}
+
+/// Below the user's own state; for a user without any, the variables go with the guest. A directory with a known name
+/// where everybody may write could be somebody else's.
+fn kept_state(state: Option<PathBuf>, home: Option<PathBuf>, domain_dir: &Path) -> PathBuf {
+    let state = state.or_else(|| Some(home?.join(".local/state")));
+    state.map_or_else(|| domain_dir.to_owned(), |state| state.join("sevirt/nvram"))
 }
 
 /// A port for each kind of display that leaves the choice to the host.
@@ -136,6 +142,15 @@ fn default_huge_page(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_never_kept_where_others_may_write() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let run = Path::new("/run/user/7/sevirt/guests/a");
+        assert_eq!(kept_state(path("/state"), path("/home/a"), run), Path::new("/state/sevirt/nvram"));
+        assert_eq!(kept_state(None, path("/home/a"), run), Path::new("/home/a/.local/state/sevirt/nvram"));
+        assert_eq!(kept_state(None, None, run), run);
+    }
 
     #[test]
     fn huge_page_mounts_are_found_by_size() {

@@ -31,6 +31,11 @@ pub(super) fn check(domain: &Domain, plan: &Plan) -> Result<(), StartError> {
     for (what, path) in boot {
         if let Some(path) = path {
             usable(what, path, Access::READ_OK)?;
+            regular(Path::new(path)).map_err(|source| StartError::File {
+                what,
+                path: path.into(),
+                source,
+            })?;
         }
     }
     for disk in &domain.devices.disks {
@@ -50,6 +55,11 @@ fn accessible(path: &Path, access: Access) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(rustix::fs::access(path, access)?)
+}
+
+/// Refuses what has no end, or waits for a writer: it is read to be hashed, and QEMU wants its size.
+fn regular(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() { Ok(()) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 fn check_code(code: &Code) -> Result<(), StartError> {
@@ -103,5 +113,17 @@ pub(super) fn make_variables(plan: &Plan) -> Result<(), StartError> {
             format: format.to_string(),
         }),
         Err(source) => Err(StartError::Variables { path: path.clone(), template: template.clone(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_no_kernel() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(regular(file.path()).is_ok());
+        assert_eq!(regular(Path::new("/dev/zero")).unwrap_err().to_string(), "it is not a regular file");
     }
 }

@@ -11,7 +11,6 @@ use attest::ovmf::{self, Area};
 use attest::sev::digest::{Contents, ContentsError, EsVcpus, LaunchDigest};
 use attest::sev::kernel_hashes::{FileHasher, KernelHashes};
 use attest::sev::vmsa::{Profile, VcpuSignature};
-use qemu::Caps;
 use qemu::plan::{DirectBoot, LaunchInputs, Technology};
 
 /// Larger firmware cannot be mapped below 4 GiB.
@@ -86,7 +85,7 @@ impl ExpectedError {
 }
 
 /// Reads the files and computes the digest of a SEV or SEV-ES launch.
-pub fn launch_digest(inputs: &LaunchInputs, caps: &Caps) -> Result<Expected, ExpectedError> {
+pub fn launch_digest(inputs: &LaunchInputs) -> Result<Expected, ExpectedError> {
     let path = inputs.firmware.as_ref().ok_or(ExpectedError::NoFirmware)?;
     let firmware = read_firmware(path)?;
     let mut covers = vec![format!("the firmware image {} ({} bytes)", path.display(), firmware.len())];
@@ -108,7 +107,8 @@ pub fn launch_digest(inputs: &LaunchInputs, caps: &Caps) -> Result<Expected, Exp
                 "the initial registers of {} vCPUs of model {}",
                 inputs.vcpus, inputs.cpu_model
             ));
-            let signature = signature(&inputs.cpu_model, caps)?;
+            let signature = signature(inputs)
+                .ok_or_else(|| ExpectedError::NoSignature { model: inputs.cpu_model.clone() })?;
             // QEMU creates SEV-ES guests with KVM_SEV_ES_INIT.
             Some(EsVcpus { count: inputs.vcpus, signature, profile: Profile::Legacy })
         }
@@ -143,27 +143,28 @@ fn tables(path: &Path) -> Result<ovmf::Firmware, ExpectedError> {
         .map_err(|source| ExpectedError::Tables { path: path.to_owned(), source })
 }
 
-fn signature(model: &str, caps: &Caps) -> Result<VcpuSignature, ExpectedError> {
-    let asked = caps.signature(model).and_then(|found| {
+/// The signature of the guest's vCPUs: what QEMU said of their model, else what is known of it.
+pub fn signature(inputs: &LaunchInputs) -> Option<VcpuSignature> {
+    let asked = inputs.vcpu_signature.and_then(|found| {
         let family = u16::try_from(found.family).ok()?;
         let model = u8::try_from(found.model).ok()?;
         Some(VcpuSignature::new(family, model, u8::try_from(found.stepping).ok()?))
     });
-    asked
-        .or_else(|| VcpuSignature::of_qemu_model(model))
-        .ok_or_else(|| ExpectedError::NoSignature { model: model.to_owned() })
+    asked.or_else(|| VcpuSignature::of_qemu_model(&inputs.cpu_model))
 }
 
 fn hashes(boot: &DirectBoot) -> Result<KernelHashes, ExpectedError> {
+    let hash =
+        |path: &Path| hash_file(path).map_err(|source| ExpectedError::Read { path: path.to_owned(), source });
     let kernel = hash(&boot.kernel)?;
     let initrd = boot.initrd.as_deref().map(hash).transpose()?;
     let cmdline = boot.cmdline.as_deref().unwrap_or_default();
     Ok(KernelHashes::of_hashes(kernel, initrd, cmdline.as_bytes()))
 }
 
-fn hash(path: &Path) -> Result<[u8; 32], ExpectedError> {
-    let failed = |source| ExpectedError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
+/// Hashes a kernel or initial RAM disk of any size in pieces.
+pub fn hash_file(path: &Path) -> io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
     let mut hasher = FileHasher::new();
     let mut buffer = vec![0u8; 1 << 18];
     loop {
@@ -171,7 +172,7 @@ fn hash(path: &Path) -> Result<[u8; 32], ExpectedError> {
             Ok(0) => return Ok(hasher.finish()),
             Ok(length) => hasher.update(buffer.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(error),
         }
     }
 }

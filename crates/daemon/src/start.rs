@@ -175,14 +175,14 @@ pub fn prepare(
     }
     let (mut owner, mut expected, mut chain) = (None, None, None);
     if let (Some(attest), Some(session), Some(launch)) = (attest, session, &launch) {
-        let accepted = accepted(&attest, launch, caps)?;
+        let accepted = accepted(&attest, launch)?;
         let secrets = match attest.secrets.as_slice() {
             [] => None,
             entries => Some(Secrets::new(entries, attest.secret_address).map_err(StartError::Owner)?),
         };
         let mut judge = LocalOwner::new(session.keys, session.policy, accepted.digest, secrets);
         if attest.digest.is_some()
-            && let Ok(own) = expected::launch_digest(launch, caps)
+            && let Ok(own) = expected::launch_digest(launch)
         {
             judge = judge.knowing_own_files(own.digest);
         }
@@ -303,14 +303,14 @@ fn check_firmware(launch: &LaunchInputs, attest: Option<&Attest>) -> Result<(), 
 }
 
 /// The digest that the owner accepts.
-fn accepted(attest: &Attest, launch: &LaunchInputs, caps: &Caps) -> Result<Expected, StartError> {
+fn accepted(attest: &Attest, launch: &LaunchInputs) -> Result<Expected, StartError> {
     match attest.digest {
         Some(digest) => Ok(Expected {
             digest,
             firmware: launch.firmware.clone().unwrap_or_default(),
             covers: vec!["what the digest given with --expect-digest was made of".into()],
         }),
-        None => expected::launch_digest(launch, caps).map_err(StartError::Expected),
+        None => expected::launch_digest(launch).map_err(StartError::Expected),
     }
 }
 

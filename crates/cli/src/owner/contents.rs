@@ -1,19 +1,18 @@
 //! Arguments that say what a launch loads, and the digest that follows.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use attest::sev::digest::{Contents, ContentsError, EsVcpus, LaunchDigest};
 use attest::sev::explain::{Difference, explain};
-use attest::sev::kernel_hashes::{FileHasher, KernelHashes};
+use attest::sev::kernel_hashes::KernelHashes;
 use attest::sev::keys::Tik;
 use attest::sev::measurement::{Launch, Measurement};
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
 use attest::snp::digest as snp;
+use daemon::expected;
 use qemu::plan::DirectBoot;
 use serde_json::{Value, json};
 
@@ -290,20 +289,8 @@ impl<D: std::fmt::Display> Covered<D> {
 
 const NOT_COVERED: &str = "disks, variable stores, devices, and all that the firmware loads later";
 
-/// Hashes a file of any size in pieces.
 fn hash_file(path: &Path, what: &str) -> anyhow::Result<[u8; 32]> {
-    let hash = || -> std::io::Result<[u8; 32]> {
-        let mut file = File::open(path)?;
-        let mut hasher = FileHasher::new();
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                len => hasher.update(&buffer[..len]),
-            }
-        }
-    };
-    hash().with_context(|| format!("read {what} `{}`", path.display()))
+    expected::hash_file(path).with_context(|| format!("read {what} `{}`", path.display()))
 }
 
 fn parse_signature(text: &str) -> Result<VcpuSignature, String> {

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use attest::sev::digest::EsVcpus;
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
-use daemon::probe;
 use daemon::start::{self, DEFAULT_EMULATOR};
+use daemon::{expected, probe};
 use domain::model::launch_security::LaunchSecurity;
 use domain::{Document, Domain};
 use host::Root;
@@ -43,7 +43,7 @@ pub(crate) fn of_document(
     let inputs = plan
         .launch_inputs()
         .with_context(|| format!("`{name}` asks for no launch security, so nothing of it is measured"))?;
-    of_inputs(inputs, &caps, profile, sev_features).with_context(|| format!("domain `{name}`"))
+    of_inputs(inputs, profile, sev_features).with_context(|| format!("domain `{name}`"))
 }
 
 /// Fills in what a plan needs and the digest does not depend on, since an owner's machine may have neither: where the
@@ -78,16 +78,11 @@ fn ask_emulator(wanted: &Path) -> anyhow::Result<Caps> {
     Ok(probe::caps(emulator, cache.as_deref())?)
 }
 
-fn of_inputs(
-    inputs: &LaunchInputs,
-    caps: &Caps,
-    profile: Profile,
-    sev_features: u64,
-) -> anyhow::Result<Source> {
+fn of_inputs(inputs: &LaunchInputs, profile: Profile, sev_features: u64) -> anyhow::Result<Source> {
     let vcpus = match inputs.technology {
         Technology::Sev => None,
         Technology::SevEs | Technology::SevSnp => {
-            Some(EsVcpus { count: inputs.vcpus, signature: signature(inputs, caps)?, profile })
+            Some(EsVcpus { count: inputs.vcpus, signature: signature(inputs)?, profile })
         }
     };
     let is_snp = inputs.technology == Technology::SevSnp;
@@ -105,13 +100,8 @@ fn of_inputs(
     Ok(Source { firmware, boot, unmeasured, vcpus, snp_features, policy })
 }
 
-fn signature(inputs: &LaunchInputs, caps: &Caps) -> anyhow::Result<VcpuSignature> {
-    let found = inputs.vcpu_signature.or_else(|| caps.signature(&inputs.cpu_model));
-    let composed = found.and_then(|found| {
-        let (family, model) = (u16::try_from(found.family).ok()?, u8::try_from(found.model).ok()?);
-        Some(VcpuSignature::new(family, model, u8::try_from(found.stepping).ok()?))
-    });
-    composed.or_else(|| VcpuSignature::of_qemu_model(&inputs.cpu_model)).with_context(|| {
+fn signature(inputs: &LaunchInputs) -> anyhow::Result<VcpuSignature> {
+    expected::signature(inputs).with_context(|| {
         format!(
             "the signature of CPU model `{}`, which a SEV-ES measurement covers, is not known: name the files and \
              --cpu 0x… instead of the domain",

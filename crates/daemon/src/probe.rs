@@ -27,6 +27,9 @@ pub use cache::directory as cache_directory;
 /// How long QEMU may take to answer everything; it takes some 50 ms.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long QEMU may take to quit; it takes some 5 ms.
+const QUIT: Duration = Duration::from_secs(2);
+
 /// How much of its complaints is kept.
 const COMPLAINT_BYTES: usize = 4096;
 
@@ -118,17 +121,19 @@ pub fn ask(emulator: &Path) -> Result<Caps, ProbeError> {
     let (negotiate, mut bytes) = talk.codec.encode(&QmpCapabilities);
     let (queries, rest) = Queries::encode(&mut talk.codec);
     bytes.extend(rest);
-    // Pipelined: QEMU answers one after another, and this is far less than a pipe holds.
-    let (_quit, rest) = talk.codec.encode(&Quit);
-    bytes.extend(rest);
-    // Its end would end QEMU before it has answered. One that reads nothing will be heard to end.
+    // Pipelined: QEMU answers one after another, and this is far less than a pipe holds. One that reads nothing will be
+    // heard to end.
     let mut stdin = process.child.stdin.take();
     let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
     let replies = match talk.replies(&mut process, Queries::COUNT + 1) {
         Ok(replies) => replies,
         Err(fault) => return Err(fault.at(emulator, &talk.words)),
     };
-    drop(stdin);
+    // Not earlier: QEMU drops what the pipe had no room for when it quits. Told, not killed, for it may be a script's
+    // child; one that does not listen is killed.
+    let (_quit, bytes) = talk.codec.encode(&Quit);
+    let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
+    process.wait_for(QUIT);
     if let Some(reply) = replies.iter().find(|reply| reply.id == negotiate.id()) {
         negotiate
             .read(reply.outcome.clone())

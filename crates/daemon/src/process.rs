@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 
@@ -25,7 +26,7 @@ const PASSED_ON: &[&str] =
     &["LD_PRELOAD", "LD_LIBRARY_PATH", "SEVSIM_NODE", "SEVSIM_SOCKET", "SEVSIM_TRACE", "QEMU_MODULE_DIR"];
 
 /// How long a dropped process may take to go.
-const DROP_SECONDS: i64 = 10;
+const DROP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a QEMU is spawned from.
 #[derive(Debug)]
@@ -202,6 +203,14 @@ impl Process {
         Ok(signal.or_else(|| status.exit_status().map(ExitKind::Code)))
     }
 
+    /// Waits so long for its end.
+    pub(crate) fn wait_for(&self, limit: Duration) {
+        let Ok(limit) = rustix::event::Timespec::try_from(limit) else { return };
+        let mut end = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        // Whoever was interrupted does without.
+        let _ = rustix::event::poll(&mut end, Some(&limit));
+    }
+
     /// Sends a signal; one that comes too late is no error.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.reaped {
@@ -221,11 +230,7 @@ impl Drop for Process {
         if !self.reaped {
             self.signal(Signal::KILL);
             // One that the kernel holds is left to it.
-            let limit = rustix::event::Timespec { tv_sec: DROP_SECONDS, tv_nsec: 0 };
-            let _ = rustix::event::poll(
-                &mut [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)],
-                Some(&limit),
-            );
+            self.wait_for(DROP_LIMIT);
             let _ = self.try_wait();
         }
     }

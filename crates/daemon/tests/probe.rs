@@ -31,6 +31,15 @@ fn the_installed_qemu_says_what_it_can_do() {
 }
 
 #[test]
+fn answers_that_are_read_late_are_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    // QEMU's answers are more than a pipe holds.
+    let emulator = script(directory.path(), &format!("{QEMU} \"$@\" | (sleep 0.5; exec cat)"));
+    let caps = ask(&emulator).unwrap();
+    assert_eq!(caps, ask(Path::new(QEMU)).unwrap());
+}
+
+#[test]
 fn an_answer_is_remembered_until_the_binary_changes() {
     let directory = tempfile::tempdir().unwrap();
     let cache = directory.path().join("cache");

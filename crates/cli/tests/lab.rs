@@ -49,7 +49,7 @@ impl Lab {
         let left: Vec<PathBuf> = std::fs::read_dir(self.state.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("run-"))
+            .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(".sevirt-run-"))
             .collect();
         assert_eq!(left, [] as [PathBuf; 0]);
         let state = self.state.path().to_str().unwrap();

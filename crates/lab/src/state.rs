@@ -5,7 +5,7 @@
 //! share/results    what jobs leave behind
 //! guest.qcow2      the demo guest's disk, made when it is first wanted
 //! console.log      the last outer machine's kernel console
-//! run-XXXXXX/      one run's disks, removed at its end
+//! .sevirt-run-*/   one run's disks, removed at its end
 //! lock             held while a lab runs: one platform serves one machine
 //! ```
 
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-const RUN_PREFIX: &str = "run-";
+/// Nobody else names a directory so: what is left of it is removed, and `--state-dir` may be anything.
+const RUN_PREFIX: &str = ".sevirt-run-";
 
 /// The state directory, locked.
 #[derive(Debug)]
@@ -152,9 +153,12 @@ mod tests {
         let state = State::open(&root, || ()).unwrap();
         fs::write(state.platform().join("key"), "k").unwrap();
         let left = state.run_directory().unwrap().keep();
+        let somebodys = root.join("run-server");
+        fs::create_dir(&somebodys).unwrap();
         drop(state);
         let state = State::open(&root, || ()).unwrap();
         assert!(!left.exists());
+        assert!(somebodys.exists(), "it is not the lab's");
         assert_eq!(fs::read_to_string(state.platform().join("key")).unwrap(), "k");
     }
 

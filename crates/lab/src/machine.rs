@@ -4,8 +4,8 @@
 //! should this process be killed, the kernel kills QEMU with it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use crate::wait::poll_until;
 /// How long QEMU may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// As much of the console log as an error message carries.
-const LOG_TAIL: usize = 2048;
+const LOG_TAIL: u64 = 2048;
 
 /// What a machine is made of.
 #[derive(Debug)]
@@ -174,9 +174,8 @@ impl Machine {
     /// The end of what the outer kernel and QEMU printed.
     #[must_use]
     pub fn console_tail(&self) -> String {
-        let log = fs::read(&self.console_log).unwrap_or_default();
-        let tail = log.len().saturating_sub(LOG_TAIL);
-        String::from_utf8_lossy(log.get(tail..).unwrap_or_default()).trim().to_owned()
+        // A log that is gone has no end.
+        tail(&self.console_log).unwrap_or_default()
     }
 
     /// Ends the machine: asks QEMU to end, and kills it if it does not.
@@ -201,6 +200,16 @@ impl Drop for Machine {
     }
 }
 
+/// The end of a text file, however long it is.
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(LOG_TAIL);
+    file.seek(io::SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
 /// How a process ended, in words.
 pub(crate) fn ending(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
@@ -223,4 +232,20 @@ fn in_memory(what: &'static str, bytes: &[u8]) -> Result<OwnedFd, StartError> {
 
 fn by_descriptor(file: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_log_is_read_and_no_more() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(tail(log.path()).unwrap(), "");
+        for line in 0..10_000 {
+            writeln!(log, "line {line}").unwrap();
+        }
+        let read = tail(log.path()).unwrap();
+        assert!(read.ends_with("line 9999") && read.len() < 2048, "{read}");
+    }
 }

@@ -96,6 +96,20 @@ impl Place {
     }
 }
 
+#[test]
+fn a_report_that_nobody_takes_does_not_change_the_exit_code() {
+    let place = Place::new("unread");
+    let emulator = place.pretender("exit 1");
+    let domain = place.domain(&emulator, "", "");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = place.command(&domain, &["--format", "json", "--timeout", "60"]);
+    let output = command.stdout(full).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{complaint}");
+    assert!(complaint.contains("write the report"), "{complaint}");
+    place.nothing_is_left();
+}
+
 /// What sevirt makes of a guest's name for its run directory.
 fn short(name: &str) -> String {
     name.chars().take(24).collect()

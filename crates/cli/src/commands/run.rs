@@ -23,7 +23,7 @@ use crate::facts::HostFacts;
 use crate::input::Input;
 use crate::owner::{read_blob, read_secret};
 use crate::render::Judged;
-use crate::style::Chain;
+use crate::style::{self, Chain};
 
 use report::Reporter;
 
@@ -108,7 +108,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             refusal.exit
         }
     };
-    reporter.finish()?;
+    match reporter.finish() {
+        // How the guest ended says more than that nobody reads it.
+        Err(error) if exit != 0 => style::complain(&Chain(&error)),
+        finished => finished?,
+    }
     Ok(ExitCode::from(exit))
 }
 

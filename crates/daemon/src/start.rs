@@ -302,16 +302,15 @@ fn check_firmware(launch: &LaunchInputs, attest: Option<&Attest>) -> Result<(), 
     Ok(())
 }
 
-/// The digest that the owner accepts.
+/// The digest that the owner accepts. Where a given one is that of the domain's own files, what it covers is known.
 fn accepted(attest: &Attest, launch: &LaunchInputs) -> Result<Expected, StartError> {
-    match attest.digest {
-        Some(digest) => Ok(Expected {
-            digest,
-            firmware: launch.firmware.clone().unwrap_or_default(),
-            covers: vec!["what the digest given with --expect-digest was made of".into()],
-        }),
-        None => expected::launch_digest(launch).map_err(StartError::Expected),
-    }
+    let own = expected::launch_digest(launch);
+    let Some(digest) = attest.digest else { return own.map_err(StartError::Expected) };
+    Ok(own.ok().filter(|own| own.digest == digest).unwrap_or_else(|| Expected {
+        digest,
+        firmware: launch.firmware.clone().unwrap_or_default(),
+        covers: vec!["what the digest given with --expect-digest was made of".into()],
+    }))
 }
 
 /// Why the guest cannot run here although it can be launched.

@@ -27,7 +27,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Says a line that the test harness does not swallow.
 fn say(line: &str) {
-    writeln!(io::stderr(), "domains: {line}").unwrap();
+    io::stderr().write_all(format!("domains: {line}\n").as_bytes()).unwrap();
 }
 
 fn read(path: &Path) -> (Domain, Vec<Problem>, String) {

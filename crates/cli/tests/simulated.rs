@@ -217,7 +217,8 @@ fn launches_are_attested_or_refused() {
     let direct = format!("<kernel>{kernel}</kernel><cmdline>console=ttyS0</cmdline>");
     let hashes = sev(1).replace("'sev'", "'sev' kernelHashes='yes'");
     let events = platform.run(&hashes, &format!("{}{direct}", flash(stock())), &attest, 3);
-    assert_eq!(event(&events, "finding")["name"], "kernel-hashes-without-table");
+    let named = |finding: &Value| finding["name"] == "kernel-hashes-without-table";
+    assert!(events.iter().any(named), "{events:#?}");
     let events = platform.run(&hashes, &format!("{}{direct}", flash(AMDSEV)), &attest, 0);
     let verified = event(&events, "attestation");
     assert_eq!(

@@ -3,11 +3,11 @@
 use crate::finding::Finding;
 use crate::rule::Rule;
 use crate::rules::{
-    bios_firmware, debuggable_guest, emulated_confidential_guest, firmware_in_rom, firmware_without_sev,
-    i440fx_machine, ill_formed_document, kernel_hashes_without_kernel, kernel_hashes_without_table,
-    malformed_content, missing_firmware, missing_policy, no_suitable_firmware, not_confidential,
-    policy_for_newer_platform, reserved_policy_bits, rng_without_backend, shared_keys, snp_firmware_in_flash,
-    unavailable_technology, unknown_allowance, unmodelled_content, unpinned_memory,
+    bios_firmware, cpu_without_rdrand, debuggable_guest, emulated_confidential_guest, firmware_in_rom,
+    firmware_without_sev, i440fx_machine, ill_formed_document, kernel_hashes_without_kernel,
+    kernel_hashes_without_table, malformed_content, missing_firmware, missing_policy, no_suitable_firmware,
+    not_confidential, policy_for_newer_platform, reserved_policy_bits, rng_without_backend, shared_keys,
+    snp_firmware_in_flash, unavailable_technology, unknown_allowance, unmodelled_content, unpinned_memory,
     unsupported_launch_security, writable_firmware, wrong_c_bit,
 };
 use crate::subject::Subject;
@@ -43,6 +43,7 @@ pub static TABLE: &[Entry] = &[
     Entry { rule: &shared_keys::RULE, check: shared_keys::check },
     Entry { rule: &policy_for_newer_platform::RULE, check: policy_for_newer_platform::check },
     Entry { rule: &emulated_confidential_guest::RULE, check: emulated_confidential_guest::check },
+    Entry { rule: &cpu_without_rdrand::RULE, check: cpu_without_rdrand::check },
     Entry { rule: &ill_formed_document::RULE, check: ill_formed_document::check },
     Entry { rule: &malformed_content::RULE, check: malformed_content::check },
     Entry { rule: &unmodelled_content::RULE, check: unmodelled_content::check },

@@ -16,6 +16,7 @@ pub(crate) mod writable_firmware;
 
 pub(crate) mod unpinned_memory;
 
+pub(crate) mod cpu_without_rdrand;
 pub(crate) mod debuggable_guest;
 pub(crate) mod emulated_confidential_guest;
 pub(crate) mod missing_policy;

@@ -173,6 +173,8 @@ pub fn prepare(
     if let Some(launch) = &launch {
         check_firmware(launch, attest.as_ref())?;
     }
+    // Whether there is an owner below does not decide it: without one nothing is accepted.
+    let must_attest = attest.is_some();
     let (mut owner, mut expected, mut chain) = (None, None, None);
     if let (Some(attest), Some(session), Some(launch)) = (attest, session, &launch) {
         let accepted = accepted(&attest, launch)?;
@@ -208,7 +210,7 @@ pub fn prepare(
         listener,
         inherited: taps.into_fds(),
         memory_lock: memory_lock(&domain),
-        goals: Goals { confidential: launch.is_some(), attest: owner.is_some(), resume },
+        goals: Goals { confidential: launch.is_some(), attest: must_attest, resume },
         owner,
         console,
         timeout,

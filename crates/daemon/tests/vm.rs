@@ -215,6 +215,18 @@ fn a_guest_that_must_be_encrypted_and_is_not_does_not_run() {
 }
 
 #[test]
+fn a_guest_that_must_be_attested_and_cannot_be_does_not_run() {
+    let place = Place::new();
+    let mut request = place.request(Path::new(QEMU), &["-machine", "none,accel=tcg"]);
+    // Nobody is there to accept anything.
+    request.goals.attest = true;
+    let (outcome, told) = wait(request);
+    assert!(matches!(outcome.end, End::AttestationFailed(_)), "{outcome:?}");
+    assert!(!told.contains(&Milestone::Resumed), "{told:?}");
+    place.nothing_is_left();
+}
+
+#[test]
 fn a_guest_that_is_to_stay_paused_ends_well_and_never_runs() {
     let place = Place::new();
     let mut request = place.request(Path::new(QEMU), &["-machine", "q35,accel=tcg"]);

@@ -1,6 +1,8 @@
 # What a person types. Everything here installs what it needs first (scripts/setup.sh); a second run finds it done.
 
 CARGO ?= cargo
+# Where cargo puts the programs.
+BIN = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 # Where the lab keeps its simulated platform and the demo its images.
 DEMO_DIR ?= target/demo
 
@@ -16,17 +18,17 @@ build: setup ## Build sevirt, the simulator and the lab's libraries
 	@$(CARGO) build --release --locked --workspace
 
 demo: build ## Launch an attested SEV guest, in the lab where there is no hardware
-	@DEMO_DIR=$(DEMO_DIR) PATH="$(CURDIR)/target/release:$$PATH" scripts/demo.sh
+	@DEMO_DIR=$(DEMO_DIR) PATH="$(BIN):$$PATH" scripts/demo.sh
 
 test: setup ## Run every test, the lab's included
 	@$(CARGO) build --locked --workspace
 	@$(CARGO) test --locked --workspace
 
 bench: build ## Measure against the peers, in the same run
-	@PATH="$(CURDIR)/target/release:$$PATH" scripts/bench.sh
+	@PATH="$(BIN):$$PATH" scripts/bench.sh
 
 soak: build ## The long runs: ten lab starts in a row
-	@PATH="$(CURDIR)/target/release:$$PATH" scripts/soak.sh
+	@PATH="$(BIN):$$PATH" scripts/soak.sh
 
 docs: ## Write the generated pages anew
 	@$(CARGO) run --locked --quiet --package xtask -- docs

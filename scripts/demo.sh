@@ -45,7 +45,8 @@ cp "$firmware" "$tampered"
 chmod u+w "$tampered"
 printf '\125' | dd of="$tampered" bs=1 seek=4096 conv=notrunc status=none
 if cmp -s "$firmware" "$tampered"; then printf '\252' | dd of="$tampered" bs=1 seek=4096 conv=notrunc status=none; fi
-sed "s|$firmware|$(realpath "$tampered")|" "$work/sev-dummy.xml" >"$work/sev-tampered.xml"
+variables=$(printf '%s\n' "$firmware" | sed 's:CODE\([^/]*\)$:VARS\1:')
+sed "s|$firmware|$(realpath "$tampered")|; s|<nvram>|<nvram template='$variables'>|" "$work/sev-dummy.xml" >"$work/sev-tampered.xml"
 run sevirt lab run --expect-digest "$digest" "$work/sev-tampered.xml"
 [ "$code" = 5 ] || fail "sevirt lab run exited with $code instead of 5, attestation failed"
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ::lab::disk::Disk;
 use ::lab::image::{Format, Guest};
 use ::lab::job::{Job, JobFile};
-use ::lab::listen::Input as JobInput;
+use ::lab::listen::{Ending, Input as JobInput};
 use ::lab::machine::{Machine, Setup};
 use ::lab::resolve::{DemoBoot, DiskSource, Installed, Resolution, Substitution, resolve, wants_demo_boot};
 use ::lab::{CONSOLE, TRUST_ROOT, memory};
@@ -136,7 +136,9 @@ fn start(args: &RunArgs, name: &str, document: &Document, domain: &Domain) -> an
     let deadline = bench.deadline.unwrap_or(started + DEFAULT_TIMEOUT);
     let mut machine = Machine::start(&setup)?;
     let ending = machine.listen(JobInput::None, Some(deadline), &mut |event| teller.event(&event));
-    for disk in disks.iter().filter(|disk| disk.is_demo && ending.is_ok()) {
+    // A guest that never ran, or did not end by itself, has left no report.
+    let ran = matches!(ending, Ok(Ending::Exited(0)));
+    for disk in disks.iter().filter(|disk| disk.is_demo && ran) {
         match image::report(&bench.tools, &disk.disk, directory.path()) {
             Ok(report) => teller.report(&report),
             Err(error) => teller.note(&format!("no report of the guest: {}", Chain(&error))),

@@ -59,7 +59,12 @@ pub(super) fn prepare(simulation: Option<&Simulation>) -> Result<Option<Server>,
 pub(super) fn environment(simulation: Option<&Simulation>) -> BTreeMap<&'static str, &Path> {
     simulation
         .map(|simulation| {
-            BTreeMap::from([("LD_PRELOAD", simulation.shim.as_path()), ("SEVSIM_SOCKET", Path::new(SOCKET))])
+            BTreeMap::from([
+                ("LD_PRELOAD", simulation.shim.as_path()),
+                // There is a /dev/sev as long as its node is there, as on real hardware.
+                ("SEVSIM_NODE", Path::new("required")),
+                ("SEVSIM_SOCKET", Path::new(SOCKET)),
+            ])
         })
         .unwrap_or_default()
 }

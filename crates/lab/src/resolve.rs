@@ -9,7 +9,7 @@ use domain::model::launch_security::LaunchSecurity;
 use domain::model::os::FirmwareFormat;
 use domain::{Document, Domain, Edit, Element};
 use host::Loader;
-use qemu::firmware::{Descriptor, Mapping};
+use qemu::firmware::Mapping;
 
 use crate::tools::hidden_inside;
 
@@ -151,8 +151,7 @@ impl Resolution {
             return Ok(());
         }
         let found = loaders.iter().find(|loader| {
-            fits(&loader.descriptor, domain)
-                && loader.image.known().is_some_and(host::FirmwareImage::can_set_c_bit)
+            fits(loader, domain) && loader.image.known().is_some_and(host::FirmwareImage::can_set_c_bit)
         });
         let Some(found) = found else {
             return Err(ResolveError::NoFirmware { path: wanted, wanted: features(domain).join(", ") });
@@ -237,7 +236,8 @@ fn features(domain: &Domain) -> Vec<&'static str> {
 }
 
 /// Whether an installed firmware can stand in for the one that the domain names.
-fn fits(descriptor: &Descriptor, domain: &Domain) -> bool {
+fn fits(installed: &Loader, domain: &Domain) -> bool {
+    let descriptor = &installed.descriptor;
     let loader = domain.os.loader.clone().unwrap_or_default();
     let format = match loader.format.unwrap_or(FirmwareFormat::Raw) {
         FirmwareFormat::Raw => "raw",
@@ -255,10 +255,21 @@ fn fits(descriptor: &Descriptor, domain: &Domain) -> bool {
     mapping_fits
         && descriptor.interface_types.iter().any(|have| have == "uefi")
         && descriptor.has("requires-smm") == secure
-        && features(domain).iter().all(|feature| descriptor.has(feature))
+        && features(domain).iter().all(|feature| offers(installed, feature))
         && descriptor.targets.iter().any(|target| {
             target.architecture == domain.os.arch.as_deref().unwrap_or("x86_64")
                 && target.machines.iter().any(|pattern| is_for(pattern, domain.os.machine.as_deref()))
+        })
+}
+
+/// Whether the descriptor says so, or else the image's own tables: distributions leave features out.
+fn offers(installed: &Loader, feature: &str) -> bool {
+    let tables = installed.image.known().and_then(|image| image.tables.as_ref().ok());
+    installed.descriptor.has(feature)
+        || tables.is_some_and(|tables| match feature {
+            "amd-sev-es" => tables.sev_es_reset.is_some(),
+            "amd-sev-snp" => tables.snp_metadata,
+            _ => false,
         })
 }
 
@@ -276,7 +287,8 @@ fn is_for(pattern: &str, machine: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
-    use host::{Fact, FirmwareImage};
+    use host::{Area, Fact, FirmwareImage, Tables};
+    use qemu::firmware::Descriptor;
 
     fn loader(name: &str, features: &str, machines: &str) -> Loader {
         let text = format!(
@@ -394,6 +406,26 @@ mod tests {
                 "firmware `/none/CODE.fd` is not here, and no installed firmware fits the domain (wanted: amd-sev)"
             ],
         );
+    }
+
+    #[test]
+    fn an_images_tables_count_where_its_descriptor_is_silent() {
+        let document = Document::parse(
+            "<domain type='kvm'><os><type machine='q35'>hvm</type><loader type='pflash'>/none</loader></os>\
+             <launchSecurity type='sev'><policy>7</policy></launchSecurity></domain>",
+        )
+        .unwrap();
+        let (domain, _) = Domain::read(&document);
+        let mut silent = loader("sev", r#""amd-sev""#, r#""pc-q35-*""#);
+        assert!(!fits(&silent, &domain));
+        let tables = Tables {
+            sev_es_reset: Some(0x80_b004),
+            hash_table: Area::Absent,
+            secret_area: Area::Absent,
+            snp_metadata: false,
+        };
+        silent.image = Fact::Known(FirmwareImage { size: 1, tables: Ok(tables), code_bits: Some(64) });
+        assert!(fits(&silent, &domain));
     }
 
     #[test]

@@ -176,7 +176,8 @@ fn command(
             option(&["--console", CONSOLE]);
         }
     }
-    if !args.no_attest {
+    // A SEV-SNP guest is attested from inside, by its own report.
+    if !args.no_attest && is_attested_by_launch(domain) {
         option(&["--attest", "--trust-root", TRUST_ROOT]);
     }
     if let Some(digest) = digest {
@@ -184,6 +185,11 @@ fn command(
     }
     command.extend(args.options.iter().cloned());
     Ok(command)
+}
+
+/// Whether the guest's owner can verify the launch before the guest runs: SEV and SEV-ES.
+fn is_attested_by_launch(domain: &Domain) -> bool {
+    matches!(domain.launch_security, Some(LaunchSecurity::Sev(_)))
 }
 
 /// UEFI variables are kept where the domain says; that directory is libvirt's and may not be here.
@@ -263,8 +269,14 @@ fn digest(
     if args.no_attest || args.expect_digest.is_some() {
         return Ok(args.expect_digest);
     }
-    if !matches!(domain.launch_security, Some(LaunchSecurity::Sev(_))) {
-        // Other guests are not verified before they run.
+    if !is_attested_by_launch(domain) {
+        teller.note("a SEV-SNP guest is attested from inside, by its own report, and not by its launch");
+        return Ok(None);
+    }
+    if matches!(&domain.launch_security, Some(LaunchSecurity::Sev(sev)) if sev.is_es()) {
+        teller.note(
+            "a SEV-ES guest's digest covers the registers of its vCPUs, whose model is the lab's: it is computed there",
+        );
         return Ok(None);
     }
     let source = owner::of_document(name, fitted, Profile::Legacy, 0)?;

@@ -195,6 +195,18 @@ impl Loader {
     pub fn can_boot_encrypted(&self) -> bool {
         self.image.known().is_none_or(FirmwareImage::can_set_c_bit)
     }
+
+    /// Whether the descriptor names a feature, or else the image's own tables show it: distributions leave features out.
+    #[must_use]
+    pub fn offers(&self, feature: &str) -> bool {
+        let tables = self.image.known().and_then(|image| image.tables.as_ref().ok());
+        self.descriptor.has(feature)
+            || tables.is_some_and(|tables| match feature {
+                "amd-sev-es" => tables.sev_es_reset.is_some(),
+                "amd-sev-snp" => tables.snp_metadata,
+                _ => false,
+            })
+    }
 }
 
 /// A firmware image.

@@ -255,32 +255,18 @@ fn fits(installed: &Loader, domain: &Domain) -> bool {
     mapping_fits
         && descriptor.interface_types.iter().any(|have| have == "uefi")
         && descriptor.has("requires-smm") == secure
-        && features(domain).iter().all(|feature| offers(installed, feature))
-        && descriptor.targets.iter().any(|target| {
-            target.architecture == domain.os.arch.as_deref().unwrap_or("x86_64")
-                && target.machines.iter().any(|pattern| is_for(pattern, domain.os.machine.as_deref()))
-        })
+        && features(domain).iter().all(|feature| installed.offers(feature))
+        && descriptor.is_for(domain.os.arch.as_deref().unwrap_or("x86_64"), machine(domain))
 }
 
-/// Whether the descriptor says so, or else the image's own tables: distributions leave features out.
-fn offers(installed: &Loader, feature: &str) -> bool {
-    let tables = installed.image.known().and_then(|image| image.tables.as_ref().ok());
-    installed.descriptor.has(feature)
-        || tables.is_some_and(|tables| match feature {
-            "amd-sev-es" => tables.sev_es_reset.is_some(),
-            "amd-sev-snp" => tables.snp_metadata,
-            _ => false,
-        })
-}
-
-/// Whether a descriptor's pattern, such as `pc-q35-*`, covers a machine or its alias.
-fn is_for(pattern: &str, machine: Option<&str>) -> bool {
-    let machine = match machine.unwrap_or("pc") {
-        "q35" => "pc-q35-",
-        "pc" => "pc-i440fx-",
-        canonical => canonical,
-    };
-    pattern.strip_suffix('*').map_or(pattern == machine, |family| machine.starts_with(family))
+/// The machine type as descriptors name it. Which version an alias stands for is QEMU's to say; no descriptor depends
+/// on it.
+fn machine(domain: &Domain) -> &str {
+    match domain.os.machine.as_deref() {
+        None | Some("pc") => "pc-i440fx-0",
+        Some("q35") => "pc-q35-0",
+        Some(named) => named,
+    }
 }
 
 #[cfg(test)]

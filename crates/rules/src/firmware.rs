@@ -103,20 +103,12 @@ impl<'a> Subject<'a> {
 
 /// Whether the firmware's own tables, or else its descriptor, say that it can boot such a guest.
 fn offers(loader: &Loader, technology: Technology) -> bool {
-    let tables = loader.image.known().and_then(|image| image.tables.as_ref().ok());
     let fits_mapping = match loader.descriptor.mapping {
         Mapping::Flash { .. } => true,
         Mapping::Memory { .. } => technology == Technology::SevSnp,
         Mapping::Kernel { .. } | Mapping::Igvm { .. } => false,
     };
-    let said = loader.descriptor.has(technology.feature());
-    fits_mapping
-        && loader.can_boot_encrypted()
-        && match technology {
-            Technology::Sev => said,
-            Technology::SevEs => said || tables.is_some_and(|tables| tables.sev_es_reset.is_some()),
-            Technology::SevSnp => said || tables.is_some_and(|tables| tables.snp_metadata),
-        }
+    fits_mapping && loader.can_boot_encrypted() && loader.offers(technology.feature())
 }
 
 pub(crate) fn is_uefi(descriptor: &Descriptor) -> bool {

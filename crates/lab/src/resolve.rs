@@ -9,7 +9,7 @@ use domain::model::launch_security::LaunchSecurity;
 use domain::model::os::FirmwareFormat;
 use domain::{Document, Domain, Edit, Element};
 use host::Loader;
-use qemu::firmware::Mapping;
+use qemu::firmware::{Mapping, described_machine};
 
 use crate::tools::hidden_inside;
 
@@ -256,17 +256,10 @@ fn fits(installed: &Loader, domain: &Domain) -> bool {
         && descriptor.interface_types.iter().any(|have| have == "uefi")
         && descriptor.has("requires-smm") == secure
         && features(domain).iter().all(|feature| installed.offers(feature))
-        && descriptor.is_for(domain.os.arch.as_deref().unwrap_or("x86_64"), machine(domain))
-}
-
-/// The machine type as descriptors name it. Which version an alias stands for is QEMU's to say; no descriptor depends
-/// on it.
-fn machine(domain: &Domain) -> &str {
-    match domain.os.machine.as_deref() {
-        None | Some("pc") => "pc-i440fx-0",
-        Some("q35") => "pc-q35-0",
-        Some(named) => named,
-    }
+        && descriptor.is_for(
+            domain.os.arch.as_deref().unwrap_or("x86_64"),
+            described_machine(domain.os.machine.as_deref()),
+        )
 }
 
 #[cfg(test)]

@@ -104,6 +104,17 @@ impl Descriptor {
     }
 }
 
+/// A domain's machine type as descriptors name it. Which version an alias stands for is QEMU's to say; no descriptor
+/// depends on it.
+#[must_use]
+pub fn described_machine(machine: Option<&str>) -> &str {
+    match machine {
+        None | Some("pc") => "pc-i440fx-0",
+        Some("q35") => "pc-q35-0",
+        Some(named) => named,
+    }
+}
+
 /// Whether a name matches a pattern of `*` and `?`. Takes time proportional to the product of both lengths.
 fn matches_glob(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());

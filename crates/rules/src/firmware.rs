@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use domain::model::os::Firmware as Selection;
 use host::{Fact, FirmwareImage, Loader};
-use qemu::firmware::{Descriptor, Mapping};
+use qemu::firmware::{Descriptor, Mapping, described_machine};
 use qemu::plan::select_firmware;
 
 use crate::subject::{Subject, Technology};
@@ -81,14 +81,8 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The domain's machine type as descriptors name it. Which version an alias stands for is QEMU's to say; no
-    /// descriptor depends on it.
     fn machine(&self) -> &'a str {
-        match self.domain.os.machine.as_deref() {
-            None | Some("pc") => "pc-i440fx-0",
-            Some("q35") => "pc-q35-0",
-            Some(named) => named,
-        }
+        described_machine(self.domain.os.machine.as_deref())
     }
 
     fn targets_match(&self, descriptor: &Descriptor) -> bool {

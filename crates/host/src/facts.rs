@@ -8,6 +8,16 @@ use std::path::PathBuf;
 use qemu::firmware::Descriptor;
 use serde::{Deserialize, Serialize};
 
+pub use access::{AclEntry, AclTag, AppArmor, Device, Selinux, User};
+pub use boot::{Boot, BootLoader, ModuleOptions};
+pub use resources::{Asids, Cgroup, CgroupVersion, Count, LockedMemory, Slice};
+pub use software::{CapabilityCache, Dependency, Emulator, Libvirt};
+
+mod access;
+mod boot;
+mod resources;
+mod software;
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +83,8 @@ pub struct Facts {
     /// `uname -r`.
     pub kernel_release: Fact<String>,
     pub kernel_command_line: Fact<String>,
+    /// What the next boot will do.
+    pub boot: Boot,
     /// `/dev/kvm`.
     pub kvm: Fact<Device>,
     /// The parameters of the `kvm_amd` module.
@@ -85,6 +97,20 @@ pub struct Facts {
     pub simulated: Option<String>,
     /// `MemTotal`, KiB.
     pub memory: Fact<u64>,
+    /// Of the process that gathers the facts.
+    pub locked_memory: Fact<LockedMemory>,
+    /// Encrypted guests that can run, and that do.
+    pub asids: Fact<Asids>,
+    pub cgroup: Fact<Cgroup>,
+    /// `machine.slice`, in which guests run.
+    pub machine_slice: Fact<Slice>,
+    /// The user that QEMU runs as: the first of `sevirt-qemu`, `libvirt-qemu` and `qemu` that there is.
+    pub qemu_user: Fact<User>,
+    pub selinux: Fact<Selinux>,
+    pub apparmor: Fact<AppArmor>,
+    pub libvirt: Fact<Libvirt>,
+    /// The release of the kernel that guests run. No host knows that: it is there only where it is assumed.
+    pub guest_kernel: Fact<String>,
     /// Firmware images by descriptor, in the order in which descriptors take precedence.
     pub firmware: Vec<Loader>,
     /// Firmware images that a domain names by path. Nothing here is found by looking around: whoever has a domain
@@ -103,6 +129,10 @@ pub struct Cpu {
     pub family: u32,
     pub model: u32,
     pub stepping: u32,
+    /// Those of `sme`, `sev`, `sev_es` and `sev_snp` that the kernel lists among the processor's flags.
+    pub kernel_flags: Fact<Vec<String>>,
+    /// The microcode's revision.
+    pub microcode: Fact<String>,
     pub memory_encryption: Fact<MemoryEncryption>,
 }
 
@@ -136,15 +166,6 @@ pub struct MemoryEncryption {
     pub asids: u32,
     /// The lowest ASID of a guest without encrypted state; those below are for SEV-ES and SEV-SNP.
     pub min_sev_asid: u32,
-}
-
-/// A device node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    pub uid: u32,
-    pub gid: u32,
-    /// The permission bits.
-    pub mode: u32,
 }
 
 /// `/sys/module/kvm_amd/parameters`; `None` where the kernel has no such parameter.
@@ -258,16 +279,4 @@ impl Area {
     pub fn is_usable(self) -> bool {
         matches!(self, Self::At { .. })
     }
-}
-
-/// A QEMU binary and what it can do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Emulator {
-    pub path: PathBuf,
-    /// `major.minor.micro`, or why it could not be asked.
-    pub version: Fact<String>,
-    /// Canonical names of its machine types.
-    pub machines: Vec<String>,
-    /// Why it offers no SEV guests, in QEMU's words; `None` where it does.
-    pub sev_refusal: Option<String>,
 }

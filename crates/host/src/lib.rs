@@ -7,8 +7,9 @@ mod probe;
 mod root;
 
 pub use facts::{
-    Area, Cpu, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Loader, MemoryEncryption, Platform,
-    PlatformState, Tables,
+    AclEntry, AclTag, AppArmor, Area, Asids, Boot, BootLoader, CapabilityCache, Cgroup, CgroupVersion, Count,
+    Cpu, Dependency, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Libvirt, Loader, LockedMemory,
+    MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, Tables, User,
 };
 pub use probe::{firmware_image, probe};
 pub use root::Root;

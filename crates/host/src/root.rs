@@ -67,6 +67,8 @@ impl Root {
             uid: found.uid(),
             gid: found.gid(),
             mode: found.mode() & 0o7777,
+            acl: Fact::Absent,
+            label: Fact::Absent,
         });
         Fact::of_io(absolute, read)
     }

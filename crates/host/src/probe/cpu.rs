@@ -26,6 +26,8 @@ pub(super) fn probe(root: &Root) -> Cpu {
             Fact::Known(()) => vendor.map_or(Fact::Absent, Fact::Known),
             other => other.map(|()| String::new()),
         },
+        kernel_flags: Fact::Absent,
+        microcode: Fact::Absent,
         memory_encryption: if root.is_live() { memory_encryption() } else { Fact::Absent },
     }
 }

@@ -6,8 +6,6 @@ mod platform;
 
 pub use firmware::firmware_image;
 
-use std::collections::BTreeMap;
-
 use crate::facts::{Fact, Facts, KvmAmd};
 use crate::root::Root;
 
@@ -28,8 +26,7 @@ pub fn probe(root: &Root) -> Facts {
         simulated: root.text(SIMULATED_MARKER).known().map(|text| text.trim().to_owned()),
         memory: memory(root),
         firmware: firmware::probe(root),
-        images: BTreeMap::new(),
-        emulators: Vec::new(),
+        ..Facts::default()
     }
 }
 

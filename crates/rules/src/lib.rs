@@ -12,6 +12,7 @@ mod finding;
 mod fix;
 mod rule;
 mod subject;
+mod version;
 
 mod firmware;
 mod rules;
@@ -29,3 +30,4 @@ pub use lint::{Report, ill_formed, images, lint};
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;
 pub use table::{Entry, TABLE, rule};
+pub use version::Version;

@@ -93,6 +93,10 @@ pub struct Facts {
     pub sev_device: Fact<Device>,
     /// What the AMD secure processor said of itself through `/dev/sev`.
     pub platform: Fact<Platform>,
+    /// What it said of SEV-SNP; absent where the kernel cannot ask that.
+    pub snp_platform: Fact<SnpPlatform>,
+    /// IOMMUs that the kernel drives (`/sys/class/iommu`): SEV-SNP needs one.
+    pub iommu: Fact<Vec<String>>,
     /// Names the simulator where the secure processor is a simulated one.
     pub simulated: Option<String>,
     /// `MemTotal`, KiB.
@@ -198,6 +202,23 @@ pub enum PlatformState {
     Initialised,
     Working,
     Unknown(u8),
+}
+
+/// SNP_PLATFORM_STATUS (AMD 56860, §8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnpPlatform {
+    pub api_major: u8,
+    pub api_minor: u8,
+    pub build: u32,
+    /// Whether SNP_INIT has been done.
+    pub initialised: bool,
+    /// Whether the reverse map table is initialised.
+    pub rmp_initialised: bool,
+    pub guests: u32,
+    /// Security versions of the firmware that runs, as the report's CURRENT_TCB.
+    pub current_tcb: u64,
+    /// Security versions that attestation reports show.
+    pub reported_tcb: u64,
 }
 
 /// A firmware descriptor and what its image says of itself. An image that stands where distributions put it, but that

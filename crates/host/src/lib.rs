@@ -9,7 +9,7 @@ mod root;
 pub use facts::{
     AclEntry, AclTag, AppArmor, Area, Asids, Boot, BootLoader, CapabilityCache, Cgroup, CgroupVersion, Count,
     Cpu, Dependency, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Libvirt, Loader, LockedMemory,
-    MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, Tables, User,
+    MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, SnpPlatform, Tables, User,
 };
 pub use probe::{firmware_image, probe};
 pub use root::Root;

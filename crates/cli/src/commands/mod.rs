@@ -6,6 +6,7 @@ mod completions;
 mod digest;
 mod explain;
 mod fix;
+mod host;
 mod lab;
 mod lab_agent;
 mod lint;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Digest(digest::Args),
     Explain(explain::Args),
     Fix(fix::Args),
+    Host(host::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabAgent(lab_agent::Args),
@@ -63,6 +65,7 @@ impl Command {
             Self::Digest(args) => digest::run(args),
             Self::Explain(args) => explain::run(&args),
             Self::Fix(args) => fix::run(&args),
+            Self::Host(args) => host::run(&args),
             Self::Lab(args) => lab::run(args),
             Self::LabAgent(args) => Ok(lab_agent::run(&args)),
             Self::Lint(args) => lint::run(&args),

@@ -35,15 +35,19 @@ pub struct Libvirt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityCache {
     pub path: PathBuf,
+    /// The QEMU binary that the answers are of, where the file names it.
+    #[serde(default)]
+    pub emulator: Option<PathBuf>,
     /// Seconds since the epoch.
     pub modified: i64,
-    /// What it depends on and libvirt does not look at, with the newer time of each; empty where it is fresh.
+    /// What its answers depend on and that changed later; empty where there is no such thing.
     pub older_than: Vec<Dependency>,
 }
 
 /// Something that a remembered answer depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
+    /// `kernel boot`, or the path of a file, directory or device node.
     pub what: String,
     /// Seconds since the epoch.
     pub changed: i64,

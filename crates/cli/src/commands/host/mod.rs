@@ -1,0 +1,23 @@
+//! `sevirt host …`: what a host is, whether it can run confidential guests, and how to make it.
+
+mod facts;
+
+use std::process::ExitCode;
+
+/// Look at the host: what it is and whether it can run confidential guests
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Facts(facts::Args),
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::Facts(args) => facts::run(args),
+    }
+}

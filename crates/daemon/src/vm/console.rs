@@ -25,6 +25,8 @@ const ESCAPE: u8 = 0x1d;
 pub struct Console {
     output: Box<dyn Output>,
     input: Option<OwnedFd>,
+    /// A file that still has what it had: it is emptied when there is a guest to write to it.
+    full: Option<File>,
     /// A guest without a console is an error.
     required: bool,
 }
@@ -45,10 +47,10 @@ impl Console {
     pub fn stdio() -> Result<Self, ConsoleError> {
         let failed = |source| ConsoleError { path: "/dev/stdin".into(), source };
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?;
-        Ok(Self { output: Box::new(io::stdout()), input: Some(input), required: false })
+        Ok(Self { output: Box::new(io::stdout()), input: Some(input), full: None, required: false })
     }
 
-    /// A file, which is emptied, or a device, which is read from as well.
+    /// A file, which the guest's output replaces once there is a guest, or a device, which is read from as well.
     pub fn path(path: &Path) -> Result<Self, ConsoleError> {
         let failed = |source| ConsoleError { path: path.to_owned(), source };
         let kind = std::fs::metadata(path).map(|found| found.file_type()).ok();
@@ -59,13 +61,14 @@ impl Console {
             .write(true)
             .read(both)
             .create(!both)
-            .truncate(!both)
+            .truncate(false)
             .mode(0o600)
             .custom_flags(OFlags::NOCTTY.bits().cast_signed())
             .open(path)
             .map_err(failed)?;
         let input = if is_device { Some(output.try_clone().map_err(failed)?.into()) } else { None };
-        Ok(Self { output: Box::new(output), input, required: true })
+        let full = if both { None } else { Some(output.try_clone().map_err(failed)?) };
+        Ok(Self { output: Box::new(output), input, full, required: true })
     }
 
     /// Starts copying to and from the guest's first serial port or console. `None`: the guest has neither.
@@ -82,6 +85,7 @@ impl Console {
             };
         };
         let open = || -> io::Result<Link> {
+            self.full.as_ref().map_or(Ok(()), |file| file.set_len(0))?;
             let guest = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -282,7 +286,10 @@ mod tests {
     fn a_console_is_copied_to_a_file_until_its_end() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("console.log");
+        let earlier = "what an earlier guest said\n".repeat(1000);
+        std::fs::write(&log, &earlier).unwrap();
         let console = Console::path(&log).unwrap();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), earlier, "emptied before there was a guest");
         let master =
             rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
         rustix::pty::grantpt(&master).unwrap();

@@ -4,7 +4,8 @@
 //! refuses exactly those findings that are errors, in the same words.
 //!
 //! A rule is one file under `rules/` (its [`Rule`] with its page, its check, its fix) and one line in
-//! [`TABLE`]; what all rules share is here. This crate takes values only: the host is known by its facts.
+//! [`TABLE`]; what all rules share is here. This crate takes values only: the host is known by its facts. The host
+//! itself is judged by the rules under [`host`].
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -12,6 +13,7 @@ mod finding;
 mod fix;
 mod rule;
 mod subject;
+mod technology;
 mod version;
 
 mod firmware;
@@ -22,6 +24,7 @@ mod allow;
 mod lint;
 
 pub mod docs;
+pub mod host;
 
 pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};
@@ -29,5 +32,6 @@ pub use fix::{Applied, Fix, Fixed, Safety, fix};
 pub use lint::{Report, ill_formed, images, lint};
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;
-pub use table::{Entry, TABLE, rule};
+pub use table::{Entry, TABLE, all, rule};
+pub use technology::Technology;
 pub use version::Version;

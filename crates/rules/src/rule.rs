@@ -47,7 +47,7 @@ pub struct Page {
     pub what: &'static str,
     /// Why that is bad.
     pub why: &'static str,
-    /// XML that has the fault.
+    /// XML that has the fault, or a host's files that do.
     pub example: &'static str,
     /// What to do, and what `sevirt fix` does.
     pub fix: &'static str,

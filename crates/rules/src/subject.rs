@@ -3,6 +3,8 @@
 use domain::{Document, Domain, Element, Problem, Span, model::launch_security::LaunchSecurity};
 use host::Facts;
 
+use crate::technology::Technology;
+
 /// A domain before its judges.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
@@ -11,35 +13,6 @@ pub struct Subject<'a> {
     /// What reading the domain found.
     pub problems: &'a [Problem],
     pub facts: &'a Facts,
-}
-
-/// What kind of confidential guest a domain asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Technology {
-    Sev,
-    SevEs,
-    SevSnp,
-}
-
-impl Technology {
-    /// The word by which firmware descriptors offer it.
-    pub(crate) fn feature(self) -> &'static str {
-        match self {
-            Self::Sev => "amd-sev",
-            Self::SevEs => "amd-sev-es",
-            Self::SevSnp => "amd-sev-snp",
-        }
-    }
-}
-
-impl std::fmt::Display for Technology {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Sev => "SEV",
-            Self::SevEs => "SEV-ES",
-            Self::SevSnp => "SEV-SNP",
-        })
-    }
 }
 
 impl<'a> Subject<'a> {

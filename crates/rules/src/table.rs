@@ -1,6 +1,7 @@
-//! The table of rules, sorted by code. A rule that is not here does not exist.
+//! The table of rules about domains, sorted by code. A rule that is not here (or in [`HOST_TABLE`]) does not exist.
 
 use crate::finding::Finding;
+use crate::host::HOST_TABLE;
 use crate::rule::Rule;
 use crate::rules::{
     bios_firmware, cpu_without_rdrand, debuggable_guest, emulated_confidential_guest, firmware_in_rom,
@@ -50,12 +51,17 @@ pub static TABLE: &[Entry] = &[
     Entry { rule: &unknown_allowance::RULE, check: unknown_allowance::check },
 ];
 
+/// Every rule, about domains and about hosts, sorted by code.
+pub fn all() -> Vec<&'static Rule> {
+    let hosts = HOST_TABLE.iter().map(|entry| entry.rule);
+    let mut rules: Vec<_> = TABLE.iter().map(|entry| entry.rule).chain(hosts).collect();
+    rules.sort_by_key(|rule| rule.code);
+    rules
+}
+
 /// The rule of that code (in any case) or name.
 pub fn rule(word: &str) -> Option<&'static Rule> {
-    TABLE
-        .iter()
-        .map(|entry| entry.rule)
-        .find(|rule| rule.code.eq_ignore_ascii_case(word) || rule.name == word)
+    all().into_iter().find(|rule| rule.code.eq_ignore_ascii_case(word) || rule.name == word)
 }
 
 #[cfg(test)]

@@ -22,11 +22,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .with_context(|| format!("there is no rule `{word}`; `sevirt explain` lists them"))?;
             rules::docs::rule_page(rule)
         }
-        None => rules::TABLE
-            .iter()
-            .map(|entry| {
-                format!("{:<8}{:<9}{}\n", entry.rule.code, entry.rule.severity.to_string(), entry.rule.name)
-            })
+        None => rules::all()
+            .into_iter()
+            .map(|rule| format!("{:<8}{:<9}{}\n", rule.code, rule.severity.to_string(), rule.name))
             .collect(),
     };
     print(&page)?;

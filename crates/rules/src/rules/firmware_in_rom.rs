@@ -6,7 +6,8 @@ use domain::model::os::LoaderKind;
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
-use crate::subject::{Subject, Technology};
+use crate::subject::Subject;
+use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "FW004",

@@ -4,7 +4,8 @@ use crate::finding::Finding;
 use crate::firmware::{Firmware, is_uefi, suggestion};
 use crate::rule::{Page, Rule, Severity};
 use crate::rules::no_suitable_firmware;
-use crate::subject::{Subject, Technology};
+use crate::subject::Subject;
+use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "FW007",

@@ -4,7 +4,8 @@ use host::{Facts, MemoryEncryption};
 
 use crate::finding::Finding;
 use crate::rule::{Page, Rule, Severity};
-use crate::subject::{Subject, Technology};
+use crate::subject::Subject;
+use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "SEV003",

@@ -15,6 +15,9 @@ fn main() -> anyhow::Result<()> {
 /// Writes the pages that are made from the program itself.
 fn docs() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace has no directory")?;
-    let path = root.join("docs/rules.md");
-    std::fs::write(&path, rules::docs::page()).with_context(|| format!("write `{}`", path.display()))
+    for (name, page) in [("docs/facts.md", host::page()), ("docs/rules.md", rules::docs::page())] {
+        let path = root.join(name);
+        std::fs::write(&path, page).with_context(|| format!("write `{}`", path.display()))?;
+    }
+    Ok(())
 }

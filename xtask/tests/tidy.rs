@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("daemon", &["domain", "sevirt-attest", "qemu", "host", "rules"]),
     ("lab", &["domain", "qemu", "host"]),
     ("cli", &["domain", "sevirt-attest", "qemu", "host", "rules", "daemon", "lab"]),
-    ("xtask", &["rules"]),
+    ("xtask", &["host", "rules"]),
 ];
 
 /// Crates that do no input or output: they forbid unsafe code and turn the purity lints on.

@@ -1,10 +1,10 @@
 //! Where a command gets the host's facts from: this machine, another machine's files, or a file of facts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use domain::{Document, Domain};
-use host::{Facts, Root};
+use host::{AssumeError, Facts, Root};
 
 /// The options of every command that judges a domain against a host.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,10 @@ pub(crate) struct FactsArgs {
     /// Read the facts from another machine's /proc, /sys, /etc, /dev and /usr, copied to this directory
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Assume another fact than what was found: a key of `sevirt host facts --json`, or qemu, kernel, guest_kernel,
+    /// libvirt, cbitpos, sev_es, sev_snp, host=naples|rome|milan|genoa|turin|lab; docs/facts.md names them all
+    #[arg(long, value_name = "KEY=VALUE")]
+    assume: Vec<String>,
 }
 
 /// A host's facts, and where to look for the files that a domain adds to them.
@@ -23,27 +27,42 @@ pub(crate) struct HostFacts {
     facts: Facts,
     /// None where all facts came from a file: nothing is looked up then.
     root: Option<Root>,
+    /// Said again whenever something was added, so that they always come last.
+    assumptions: Vec<String>,
 }
 
 impl FactsArgs {
     pub(crate) fn gather(&self) -> anyhow::Result<HostFacts> {
-        if let Some(path) = &self.facts {
-            let shown = path.display();
-            let text = std::fs::read_to_string(path).with_context(|| format!("read facts file `{shown}`"))?;
-            let facts =
-                serde_json::from_str(&text).with_context(|| format!("understand facts file `{shown}`"))?;
-            return Ok(HostFacts { facts, root: None });
-        }
-        let root = self.root.clone().map_or_else(Root::live, Root::at);
-        Ok(HostFacts { facts: host::probe(&root), root: Some(root) })
+        let (facts, root) = match &self.facts {
+            Some(path) => (read(path)?, None),
+            None => {
+                let root = self.root.clone().map_or_else(Root::live, Root::at);
+                (host::probe(&root), Some(root))
+            }
+        };
+        let assumptions =
+            self.assume.iter().flat_map(|text| host::assumptions(text)).map(str::to_owned).collect();
+        let mut gathered = HostFacts { facts, root, assumptions };
+        gathered.assume()?;
+        Ok(gathered)
     }
+}
+
+fn read(path: &Path) -> anyhow::Result<Facts> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("read facts file `{shown}`"))?;
+    serde_json::from_str(&text).with_context(|| format!("understand facts file `{shown}`"))
 }
 
 impl HostFacts {
     /// Of this machine.
     pub(crate) fn live() -> Self {
         let root = Root::live();
-        Self { facts: host::probe(&root), root: Some(root) }
+        Self { facts: host::probe(&root), root: Some(root), assumptions: Vec::new() }
+    }
+
+    fn assume(&mut self) -> Result<(), AssumeError> {
+        self.assumptions.iter().try_for_each(|text| self.facts.assume(text))
     }
 
     pub(crate) fn into_facts(self) -> Facts {

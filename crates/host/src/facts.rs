@@ -124,6 +124,21 @@ pub struct Facts {
     pub emulators: Vec<Emulator>,
 }
 
+impl Facts {
+    /// What `sevirt host facts --json` prints: the facts, and the keys that are made of them.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        // Nothing in it has keys that are no text, the one thing that cannot be written as JSON.
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        if let Some(cpu) = json.get_mut("cpu").and_then(serde_json::Value::as_object_mut) {
+            let generation = self.cpu.generation().into();
+            let place = cpu.keys().position(|key| key == "stepping").map_or(0, |place| place + 1);
+            cpu.shift_insert(place, "generation".to_owned(), generation);
+        }
+        json
+    }
+}
+
 /// The processor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

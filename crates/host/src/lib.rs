@@ -2,14 +2,18 @@
 //!
 //! What it deliberately does not do: judge. Whether a fact is good news is for the `rules` crate.
 
+mod assume;
 mod facts;
+mod keys;
 mod probe;
 mod root;
 
+pub use assume::{AssumeError, assumptions};
 pub use facts::{
     AclEntry, AclTag, AppArmor, Area, Asids, Boot, BootLoader, CapabilityCache, Cgroup, CgroupVersion, Count,
     Cpu, Dependency, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Libvirt, Loader, LockedMemory,
     MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, SnpPlatform, Tables, User,
 };
+pub use keys::page;
 pub use probe::{firmware_image, probe};
 pub use root::Root;

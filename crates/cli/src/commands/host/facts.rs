@@ -22,6 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let facts = args.facts.gather()?.into_facts();
+    let facts = facts.to_json();
     let mut text = serde_json::to_string_pretty(&facts)?;
     text.push('\n');
     print(&text)?;

@@ -2,6 +2,8 @@
 //!
 //! What it deliberately does not do: judge. Whether a fact is good news is for the `rules` crate.
 
+pub mod boot;
+
 mod assume;
 mod facts;
 mod keys;

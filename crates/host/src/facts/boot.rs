@@ -14,6 +14,9 @@ pub struct Boot {
     pub loader: Fact<BootLoader>,
     /// The command line of the entry that boots by default, as the loader will pass it.
     pub command_line: Fact<String>,
+    /// What GRUB's defaults will make of that entry the next time `grub.cfg` is made from them; without what
+    /// `grub-mkconfig` adds (`root=…`). Absent where entries are read as they are.
+    pub configured: Fact<String>,
     /// `options` lines for `kvm_amd` and `ccp` in modprobe.d, in the order in which modprobe reads them.
     pub module_options: Vec<ModuleOptions>,
 }

@@ -77,6 +77,11 @@ pub(crate) const KEYS: &[Key] = &[
         Text,
         "The command line of the entry that boots by default, as the boot loader will pass it.",
     ),
+    fact(
+        "boot.configured",
+        Text,
+        "What GRUB's defaults give that entry the next time `grub.cfg` is made, without what `grub-mkconfig` adds.",
+    ),
     plain(
         "boot.module_options",
         List,

@@ -56,6 +56,7 @@ fn full() -> Facts {
         boot: Boot {
             loader: Fact::Known(BootLoader::Grub { defaults: PathBuf::new(), config: PathBuf::new() }),
             command_line: text(),
+            configured: text(),
             module_options: vec![ModuleOptions {
                 file: PathBuf::new(),
                 line: 1,

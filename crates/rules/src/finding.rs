@@ -34,6 +34,13 @@ pub struct Label {
 }
 
 impl Finding {
+    /// Where a rule is not equally bad everywhere.
+    #[must_use]
+    pub(crate) fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
     #[must_use]
     pub(crate) fn label(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });

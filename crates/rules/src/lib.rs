@@ -19,6 +19,7 @@ mod version;
 mod firmware;
 mod rules;
 mod table;
+mod virtio;
 
 mod allow;
 mod lint;

@@ -4,12 +4,15 @@ use crate::finding::Finding;
 use crate::host::HOST_TABLE;
 use crate::rule::Rule;
 use crate::rules::{
-    bios_firmware, cpu_without_rdrand, debuggable_guest, emulated_confidential_guest, firmware_in_rom,
-    firmware_without_sev, i440fx_machine, ill_formed_document, kernel_hashes_without_kernel,
-    kernel_hashes_without_table, malformed_content, missing_firmware, missing_policy, no_suitable_firmware,
-    not_confidential, policy_for_newer_platform, reserved_policy_bits, rng_without_backend, shared_keys,
-    snp_firmware_in_flash, unavailable_technology, unknown_allowance, unmodelled_content, unpinned_memory,
-    unsupported_launch_security, writable_firmware, wrong_c_bit,
+    assigned_host_device, bios_firmware, cpu_without_rdrand, debuggable_guest, emulated_confidential_guest,
+    emulated_iommu, firmware_in_rom, firmware_without_sev, floppy_drive, host_owned_tpm, i440fx_machine,
+    ill_formed_document, kernel_hashes_without_kernel, kernel_hashes_without_table, legacy_virtio,
+    malformed_content, missing_firmware, missing_policy, network_option_rom, no_suitable_firmware,
+    non_transitional_for_old_libvirt, not_confidential, policy_for_newer_platform, reserved_policy_bits,
+    rng_without_backend, shared_keys, snp_firmware_in_flash, superfluous_virtio_iommu,
+    unavailable_technology, unknown_allowance, unmodelled_content, unpinned_memory,
+    unsupported_launch_security, virtio_blk_for_old_guest, virtio_without_iommu,
+    virtio_without_non_transitional_model, writable_firmware, wrong_c_bit,
 };
 use crate::subject::Subject;
 
@@ -23,6 +26,20 @@ pub struct Entry {
 /// Every rule.
 pub static TABLE: &[Entry] = &[
     Entry { rule: &rng_without_backend::RULE, check: rng_without_backend::check },
+    Entry { rule: &virtio_without_iommu::RULE, check: virtio_without_iommu::check },
+    Entry { rule: &superfluous_virtio_iommu::RULE, check: superfluous_virtio_iommu::check },
+    Entry { rule: &legacy_virtio::RULE, check: legacy_virtio::check },
+    Entry { rule: &non_transitional_for_old_libvirt::RULE, check: non_transitional_for_old_libvirt::check },
+    Entry {
+        rule: &virtio_without_non_transitional_model::RULE,
+        check: virtio_without_non_transitional_model::check,
+    },
+    Entry { rule: &network_option_rom::RULE, check: network_option_rom::check },
+    Entry { rule: &virtio_blk_for_old_guest::RULE, check: virtio_blk_for_old_guest::check },
+    Entry { rule: &floppy_drive::RULE, check: floppy_drive::check },
+    Entry { rule: &assigned_host_device::RULE, check: assigned_host_device::check },
+    Entry { rule: &emulated_iommu::RULE, check: emulated_iommu::check },
+    Entry { rule: &host_owned_tpm::RULE, check: host_owned_tpm::check },
     Entry { rule: &i440fx_machine::RULE, check: i440fx_machine::check },
     Entry { rule: &bios_firmware::RULE, check: bios_firmware::check },
     Entry { rule: &missing_firmware::RULE, check: missing_firmware::check },

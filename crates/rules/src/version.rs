@@ -44,7 +44,6 @@ impl fmt::Display for Version {
 }
 
 /// Whether a version is known to be older than another.
-#[cfg_attr(not(test), expect(dead_code, reason = "rules that need it follow"))]
 pub(crate) fn older(version: Option<Version>, than: Version) -> bool {
     version.is_some_and(|version| version < than)
 }
@@ -88,16 +87,16 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_what_begins_with_one() {
-        let cases: &[(&str, Option<(u32, u32, u32)>)] = &[
-            ("10.0.2", Some((10, 0, 2))),
-            ("5.2", Some((5, 2, 0))),
-            ("6", Some((6, 0, 0))),
-            ("6.1.0-56-amd64", Some((6, 1, 0))),
-            ("6.8-rc3", Some((6, 8, 0))),
-            ("4.18.0-553.el8_10.x86_64", Some((4, 18, 0))),
-            ("6.12.41+deb13-amd64", Some((6, 12, 41))),
-            ("10.0.2 (Debian 1:10.0.2+ds-2~bpo12+1)", Some((10, 0, 2))),
-            ("9.2.50.1", Some((9, 2, 50))),
+        let cases: &[(&str, Option<&str>)] = &[
+            ("10.0.2", Some("10.0.2")),
+            ("5.2", Some("5.2.0")),
+            ("6", Some("6.0.0")),
+            ("6.1.0-56-amd64", Some("6.1.0")),
+            ("6.8-rc3", Some("6.8.0")),
+            ("4.18.0-553.el8_10.x86_64", Some("4.18.0")),
+            ("6.12.41+deb13-amd64", Some("6.12.41")),
+            ("10.0.2 (Debian 1:10.0.2+ds-2~bpo12+1)", Some("10.0.2")),
+            ("9.2.50.1", Some("9.2.50")),
             ("", None),
             ("QEMU", None),
             (".5", None),
@@ -105,8 +104,8 @@ mod tests {
             ("99999999999.0", None),
         ];
         for (text, expected) in cases {
-            let version = Version::parse(text).map(|it| (it.major, it.minor, it.micro));
-            assert_eq!(version, *expected, "{text}");
+            let version = Version::parse(text).map(|version| version.to_string());
+            assert_eq!(version.as_deref(), *expected, "{text}");
         }
         assert!(Version::new(5, 2, 90) < Version::new(6, 0, 0));
         assert!(Version::new(10, 0, 0) > Version::new(9, 2, 4));

@@ -1,7 +1,18 @@
 //! The rules, one file each. To add one: its file, a line here, a line in `table.rs`, a fixture; the tests of the table
 //! say what is still missing.
 
+pub(crate) mod assigned_host_device;
+pub(crate) mod emulated_iommu;
+pub(crate) mod floppy_drive;
+pub(crate) mod host_owned_tpm;
+pub(crate) mod legacy_virtio;
+pub(crate) mod network_option_rom;
+pub(crate) mod non_transitional_for_old_libvirt;
 pub(crate) mod rng_without_backend;
+pub(crate) mod superfluous_virtio_iommu;
+pub(crate) mod virtio_blk_for_old_guest;
+pub(crate) mod virtio_without_iommu;
+pub(crate) mod virtio_without_non_transitional_model;
 
 pub(crate) mod bios_firmware;
 pub(crate) mod firmware_in_rom;

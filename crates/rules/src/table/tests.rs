@@ -1,13 +1,16 @@
 //! The table polices itself: what a new rule still lacks fails here by name.
 //!
-//! `test_data/CODE.xml` is a domain that breaks the rule, judged on the host of `test_data/CODE.json` where there is
-//! one and of `test_data/host.json` otherwise; `test_data/CODE.txt` is what must be said and what the fix does.
+//! `test_data/CODE.xml` is a domain that breaks the rule; `test_data/CODE.txt` is what must be said and what the fix
+//! does. `test_data/CODE.pass.xml` is nearly the same domain, and does not break it; where it is missing, the domain is
+//! the same and the host another. The host is that of `test_data/CODE.json`, or else of `test_data/host.json`, with what `test_data/CODE.host.json` and
+//! `test_data/CODE.pass.host.json` say otherwise (RFC 7396).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use domain::Document;
 use host::Facts;
+use serde_json::{Map, Value};
 
 use crate::{Allowed, Finding, Safety, ill_formed, lint};
 
@@ -22,14 +25,43 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn facts(code: &str) -> Facts {
-    let own = folder("test_data").join(format!("{code}.json"));
-    let path = if own.exists() { own } else { folder("test_data").join("host.json") };
-    serde_json::from_str(&read(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// The host of a fixture, by its name.
+fn facts(fixture: &str) -> Facts {
+    let folder = folder("test_data");
+    let whole = folder.join(format!("{fixture}.json"));
+    let whole = if whole.exists() { whole } else { folder.join("host.json") };
+    let mut json: Value =
+        serde_json::from_str(&read(&whole)).unwrap_or_else(|error| panic!("{}: {error}", whole.display()));
+    let own = folder.join(format!("{fixture}.host.json"));
+    if own.exists() {
+        let patch =
+            serde_json::from_str(&read(&own)).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
+        merge(&mut json, patch);
+    }
+    serde_json::from_value(json).unwrap_or_else(|error| panic!("{fixture}: {error}"))
 }
 
-fn fixture(code: &str) -> String {
-    read(&folder("test_data").join(format!("{code}.xml")))
+/// RFC 7396.
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(target) = target else { unreachable!("it was just made one") };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(&key);
+        } else {
+            merge(target.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn fixture(name: &str) -> String {
+    read(&folder("test_data").join(format!("{name}.xml")))
 }
 
 fn of_rule<'f>(findings: &'f [Finding], code: &str) -> Vec<&'f Finding> {
@@ -101,6 +133,32 @@ fn every_rule_has_a_fixture_that_breaks_it() {
         }
         expect_test::expect_file![folder("test_data").join(format!("{code}.txt"))].assert_eq(&said);
     }
+}
+
+/// A passing fixture far from the failing one would pass for any reason.
+#[test]
+fn every_rule_has_a_fixture_that_nearly_breaks_it() {
+    const MOST_LINES: usize = 12;
+    for entry in TABLE {
+        let code = entry.rule.code;
+        let own = format!("{code}.pass");
+        let has = |name: &str| folder("test_data").join(name).exists();
+        let (other_domain, other_host) = (has(&format!("{own}.xml")), has(&format!("{own}.host.json")));
+        assert!(other_domain || other_host, "{code} has no passing fixture");
+        let text = fixture(if other_domain { &own } else { code });
+        let document = Document::parse(&text).unwrap_or_else(|error| panic!("{own}: {error}"));
+        let facts = facts(if other_host { &own } else { code });
+        let findings = lint(&document, &facts, &Allowed::default()).findings;
+        assert_eq!(of_rule(&findings, code), Vec::<&Finding>::new(), "{own} breaks the rule");
+        let differing = differing_lines(&fixture(code), &text);
+        assert!(differing <= MOST_LINES, "{own} differs in {differing} lines from what breaks the rule");
+    }
+}
+
+/// How many lines are only in one of the texts.
+fn differing_lines(a: &str, b: &str) -> usize {
+    let (in_a, in_b): (BTreeSet<&str>, BTreeSet<&str>) = (a.lines().collect(), b.lines().collect());
+    in_a.symmetric_difference(&in_b).count()
 }
 
 fn told(finding: &Finding, document: &Document) -> String {

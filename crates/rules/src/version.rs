@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use host::{Emulator, Fact};
+use host::Fact;
 
 use crate::subject::Subject;
 
@@ -53,13 +53,17 @@ fn of(fact: &Fact<String>) -> Option<Version> {
 }
 
 impl Subject<'_> {
-    /// Of the QEMU that would run the domain. Facts of an emulator with an empty path hold for every binary.
+    /// Of the QEMU that would run the domain: the one that it names or, where nobody has asked that, what all those of
+    /// this host are.
     pub fn qemu(&self) -> Option<Version> {
         let path = self.domain.devices.emulator.as_deref().unwrap_or(DEFAULT_EMULATOR);
         let emulators = &self.facts.emulators;
-        let any = |emulator: &&Emulator| emulator.path.as_os_str().is_empty();
-        let named = |emulator: &&Emulator| emulator.path.as_os_str() == path;
-        of(&emulators.iter().find(any).or_else(|| emulators.iter().find(named))?.version)
+        let named = emulators.iter().find(|emulator| emulator.path.as_os_str() == path);
+        named.and_then(|emulator| of(&emulator.version)).or_else(|| {
+            let mut versions = emulators.iter().filter_map(|emulator| of(&emulator.version));
+            let first = versions.next()?;
+            versions.all(|version| version == first).then_some(first)
+        })
     }
 
     /// Of the host's kernel.
@@ -81,7 +85,7 @@ impl Subject<'_> {
 #[cfg(test)]
 mod tests {
     use domain::{Document, Domain};
-    use host::{Facts, Libvirt};
+    use host::{Emulator, Facts, Libvirt};
 
     use super::*;
 
@@ -140,8 +144,8 @@ mod tests {
         check("<emulator>/usr/bin/qemu-kvm</emulator>", &both, Some("5.2.0"));
         check("", &both, Some("10.0.2"));
         check("<emulator>/opt/qemu</emulator>", &both, None);
-        check("<emulator>/opt/qemu</emulator>", &[both[0], ("", "4.2.1")], Some("4.2.1"));
-        check("<emulator>/usr/bin/qemu-kvm</emulator>", &[both[0], ("", "4.2.1")], Some("4.2.1"));
+        check("<emulator>/opt/qemu</emulator>", &both[..1], Some("5.2.0"));
+        check("<emulator>/opt/qemu</emulator>", &[], None);
     }
 
     #[test]

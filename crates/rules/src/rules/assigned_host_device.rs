@@ -4,7 +4,8 @@ use domain::Element;
 
 use crate::finding::{Finding, MOST};
 use crate::rule::{Page, Rule, Severity};
-use crate::subject::{Subject, Technology};
+use crate::subject::Subject;
+use crate::technology::Technology;
 use crate::version::Version;
 
 /// The only series of QEMU that had SEV-SNP and could not assign devices to its guests.

@@ -6,7 +6,8 @@ use domain::{Edit, NewElement};
 use crate::finding::{Finding, MOST};
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
-use crate::subject::{Subject, Technology};
+use crate::subject::Subject;
+use crate::technology::Technology;
 use crate::version::{Version, older};
 use crate::virtio::Virtio;
 

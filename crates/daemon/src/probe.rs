@@ -15,11 +15,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use qemu::Caps;
-use qemu::caps::{CapsError, Queries};
+use qemu::caps::{CapsError, Part, Queries};
 use qemu::qmp::command::{QmpCapabilities, Quit};
 use qemu::qmp::{Codec, CodecError, Incoming, Reply};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
 
+use self::identity::Identity;
 use crate::process::{Process, Spawn};
 
 pub use cache::directory as cache_directory;
@@ -33,20 +35,49 @@ const QUIT: Duration = Duration::from_secs(2);
 /// How much of its complaints is kept.
 const COMPLAINT_BYTES: usize = 4096;
 
-/// An emulator that only answers questions: no machine, and KVM where there is KVM.
-const ARGUMENTS: &[&str] = &[
-    "-S",
-    "-no-user-config",
-    "-nodefaults",
-    "-display",
-    "none",
-    "-machine",
-    "none,accel=kvm:tcg",
-    "-chardev",
-    "stdio,id=monitor,signal=off",
-    "-mon",
-    "chardev=monitor,mode=control",
-];
+/// What a start needs to know: all but what only documents tell.
+const FOR_A_START: &[Part] = &[Part::Signatures];
+
+/// What a QEMU binary is asked, and how it is started for it: once.
+#[derive(Debug, Clone, Copy)]
+pub struct Inquiry<'i> {
+    pub emulator: &'i Path,
+    pub accelerator: Accelerator,
+    /// What is asked besides what every start needs.
+    pub parts: &'i [Part],
+}
+
+/// What runs the guest's instructions. CPU models are judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accelerator {
+    /// KVM, or TCG where there is no KVM: the answer says which.
+    Kvm,
+    Tcg,
+}
+
+impl Accelerator {
+    /// An emulator that only answers questions: no machine.
+    fn arguments(self) -> [&'static str; 11] {
+        let machine = match self {
+            Self::Kvm => "none,accel=kvm:tcg",
+            Self::Tcg => "none,accel=tcg",
+        };
+        [
+            "-S",
+            "-no-user-config",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-machine",
+            machine,
+            "-chardev",
+            "stdio,id=monitor,signal=off",
+            "-mon",
+            "chardev=monitor,mode=control",
+        ]
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -90,56 +121,86 @@ fn complaint(words: &str) -> String {
 
 /// What `emulator` can do, from the cache in `directory` where that still holds.
 pub fn caps(emulator: &Path, directory: Option<&Path>) -> Result<Caps, ProbeError> {
-    let identity = identity::of(emulator)?;
-    let Some(directory) = directory else { return ask(emulator) };
-    if let Some(caps) = cache::load(directory, &identity) {
-        return Ok(caps);
-    }
-    let caps = ask(emulator)?;
-    if let Err(error) = cache::store(directory, &identity, &caps) {
-        tracing::warn!(directory = %directory.display(), %error, "cannot remember what QEMU can do");
-    }
-    Ok(caps)
+    Inquiry { emulator, accelerator: Accelerator::Kvm, parts: FOR_A_START }.remembered(directory)
 }
 
 /// Asks `emulator` now.
 pub fn ask(emulator: &Path) -> Result<Caps, ProbeError> {
-    let path = || emulator.to_owned();
-    let arguments: Vec<OsString> = ARGUMENTS.iter().map(OsString::from).collect();
-    let spawn = Spawn {
-        program: emulator,
-        arguments: &arguments,
-        environment: &[],
-        inherited: &[],
-        memory_lock: None,
-        stdin: Stdio::piped(),
-        stdout: Stdio::piped(),
-        stderr: Stdio::piped(),
-    };
-    let mut process = spawn.spawn().map_err(|error| ProbeError::Start(crate::chain(&error)))?;
-    let mut talk = Talk { codec: Codec::new(), deadline: Instant::now() + PATIENCE, words: Vec::new() };
-    let (negotiate, mut bytes) = talk.codec.encode(&QmpCapabilities);
-    let (queries, rest) = Queries::encode(&mut talk.codec);
-    bytes.extend(rest);
-    // Pipelined: QEMU answers one after another, and this is far less than a pipe holds. One that reads nothing will be
-    // heard to end.
-    let mut stdin = process.child.stdin.take();
-    let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
-    let replies = match talk.replies(&mut process, Queries::COUNT + 1) {
-        Ok(replies) => replies,
-        Err(fault) => return Err(fault.at(emulator, &talk.words)),
-    };
-    // Not earlier: QEMU drops what the pipe had no room for when it quits. Told, not killed, for it may be a script's
-    // child; one that does not listen is killed.
-    let (_quit, bytes) = talk.codec.encode(&Quit);
-    let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
-    process.wait_for(QUIT);
-    if let Some(reply) = replies.iter().find(|reply| reply.id == negotiate.id()) {
-        negotiate
-            .read(reply.outcome.clone())
-            .map_err(|source| ProbeError::Caps { path: path(), source: CapsError::Command(source) })?;
+    Inquiry { emulator, accelerator: Accelerator::Kvm, parts: FOR_A_START }.ask()
+}
+
+impl Inquiry<'_> {
+    /// The answers, from the cache in `directory` where they still hold.
+    pub fn remembered(&self, directory: Option<&Path>) -> Result<Caps, ProbeError> {
+        let Some(directory) = directory else { return self.ask() };
+        let identity = Identity::of(self.emulator)?;
+        let known = cache::load(directory, &identity, self.accelerator);
+        let wanted = |caps: &Caps| self.parts.iter().all(|part| caps.holds(*part));
+        if let Some(caps) = known.as_ref().filter(|caps| wanted(caps)) {
+            return Ok(caps.clone());
+        }
+        // Where there is no KVM, one start has given TCG's answers already.
+        if self.accelerator == Accelerator::Tcg
+            && let Some(caps) = cache::load(directory, &identity, Accelerator::Kvm)
+            && !caps.kvm.enabled
+            && wanted(&caps)
+        {
+            return Ok(caps);
+        }
+        // Nothing that was known is forgotten.
+        let all = [Part::Signatures, Part::Extent];
+        let known = |part: &Part| known.as_ref().is_some_and(|caps| caps.holds(*part));
+        let parts: Vec<Part> =
+            all.into_iter().filter(|part| self.parts.contains(part) || known(part)).collect();
+        let caps = Inquiry { parts: &parts, ..*self }.ask()?;
+        // What has changed meanwhile may or may not be in the answers: they are nobody's.
+        if Identity::of(self.emulator)? == identity
+            && let Err(error) = cache::store(directory, &identity, self.accelerator, &caps)
+        {
+            tracing::warn!(directory = %directory.display(), %error, "cannot remember what QEMU can do");
+        }
+        Ok(caps)
     }
-    Caps::from_replies(&queries, &replies).map_err(|source| ProbeError::Caps { path: path(), source })
+
+    /// Asks now.
+    pub fn ask(&self) -> Result<Caps, ProbeError> {
+        let path = || self.emulator.to_owned();
+        let arguments: Vec<OsString> = self.accelerator.arguments().map(OsString::from).into();
+        let spawn = Spawn {
+            program: self.emulator,
+            arguments: &arguments,
+            environment: &[],
+            inherited: &[],
+            memory_lock: None,
+            stdin: Stdio::piped(),
+            stdout: Stdio::piped(),
+            stderr: Stdio::piped(),
+        };
+        let mut process = spawn.spawn().map_err(|error| ProbeError::Start(crate::chain(&error)))?;
+        let mut talk = Talk { codec: Codec::new(), deadline: Instant::now() + PATIENCE, words: Vec::new() };
+        let (negotiate, mut bytes) = talk.codec.encode(&QmpCapabilities);
+        let (queries, rest) = Queries::encode(&mut talk.codec, self.parts);
+        bytes.extend(rest);
+        // Pipelined: QEMU answers one after another, and this is far less than a pipe holds. One that reads nothing will
+        // be heard to end.
+        let mut stdin = process.child.stdin.take();
+        let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
+        let replies = match talk.replies(&mut process, queries.count() + 1) {
+            Ok(replies) => replies,
+            Err(fault) => return Err(fault.at(self.emulator, &talk.words)),
+        };
+        // Not earlier: QEMU drops what the pipe had no room for when it quits. Told, not killed, for it may be a script's
+        // child; one that does not listen is killed.
+        let (_quit, bytes) = talk.codec.encode(&Quit);
+        let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
+        process.wait_for(QUIT);
+        if let Some(reply) = replies.iter().find(|reply| reply.id == negotiate.id()) {
+            negotiate
+                .read(reply.outcome.clone())
+                .map_err(|source| ProbeError::Caps { path: path(), source: CapsError::Command(source) })?;
+        }
+        Caps::from_replies(&queries, &replies).map_err(|source| ProbeError::Caps { path: path(), source })
+    }
 }
 
 enum Fault {

@@ -5,6 +5,7 @@
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod caps;
+pub mod domain_caps;
 pub mod firmware;
 pub mod plan;
 pub mod qmp;

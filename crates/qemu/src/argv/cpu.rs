@@ -120,7 +120,7 @@ const GENERATION: usize = 2;
 
 /// The newest named model, of the host's vendor, of which this host lacks nothing. On a host that lacks something of
 /// each (an emulated one, say) the closest model, with what is missing switched off by name.
-fn host_model(caps: &Caps) -> Option<CpuChoice> {
+pub(crate) fn host_model(caps: &Caps) -> Option<CpuChoice> {
     // AMD's families start at 15 (Fh); Intel's is 6. Without KVM nothing is known of the host, and nothing needs to be.
     let amd = caps.host_cpu.is_none_or(|host| host.family >= 15);
     closest(NEWEST_FIRST.get(usize::from(!amd))?, &caps.cpu_models)

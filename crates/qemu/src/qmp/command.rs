@@ -88,6 +88,13 @@ commands! {
     QueryMachines, "query-machines" => Vec<Machine>;
     QueryCpuDefinitions, "query-cpu-definitions" => Vec<CpuDefinition>;
     QueryChardev, "query-chardev" => Vec<Chardev>;
+    /// The concrete types that this QEMU has, its modules' included.
+    QomListTypes, "qom-list-types" => Vec<TypeName>;
+    /// What QMP itself offers, as this binary was built.
+    QueryQmpSchema, "query-qmp-schema" => Vec<SchemaEntry>;
+    QueryCommandLineOptions, "query-command-line-options" => Vec<CommandLineOption>;
+    QueryTpmModels, "query-tpm-models" => Vec<String>;
+    QueryTpmTypes, "query-tpm-types" => Vec<String>;
     /// Lets the vCPUs run; for SEV this is also LAUNCH_FINISH.
     Cont, "cont" => Done;
     Stop, "stop" => Done;
@@ -98,20 +105,21 @@ commands! {
     QuerySev, "query-sev" => SevState;
     QuerySevCapabilities, "query-sev-capabilities" => SevCapabilities;
     QuerySevLaunchMeasure, "query-sev-launch-measure" => LaunchMeasure;
+    QuerySgxCapabilities, "query-sgx-capabilities" => SgxCapabilities;
 }
 
-/// `qom-list-types`: the concrete types that implement `implements`, such as `device` or `user-creatable`.
+/// `qom-list-properties` of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QomListTypes {
-    pub implements: &'static str,
+pub struct QomListProperties {
+    pub typename: &'static str,
 }
 
-impl Command for QomListTypes {
-    const NAME: &'static str = "qom-list-types";
+impl Command for QomListProperties {
+    const NAME: &'static str = "qom-list-properties";
     type Reply = Vec<TypeName>;
 
     fn arguments(&self) -> Map<String, Value> {
-        Map::from_iter([("implements".into(), self.implements.into()), ("abstract".into(), false.into())])
+        Map::from_iter([("typename".into(), self.typename.into())])
     }
 }
 
@@ -133,7 +141,9 @@ impl Command for DeviceListProperties {
 /// `query-cpu-model-expansion`, `full`: every property that the named model gives a vCPU on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryCpuModelExpansion {
-    pub model: String,
+    pub model: &'static str,
+    /// Properties that are set on the model before.
+    pub props: &'static [(&'static str, bool)],
 }
 
 impl Command for QueryCpuModelExpansion {
@@ -141,7 +151,11 @@ impl Command for QueryCpuModelExpansion {
     type Reply = CpuModelExpansion;
 
     fn arguments(&self) -> Map<String, Value> {
-        let model = Map::from_iter([("name".into(), self.model.as_str().into())]);
+        let mut model = Map::from_iter([("name".to_owned(), self.model.into())]);
+        if !self.props.is_empty() {
+            let props = self.props.iter().map(|(name, on)| ((*name).to_owned(), (*on).into()));
+            model.insert("props".into(), Map::from_iter(props).into());
+        }
         Map::from_iter([("type".into(), "full".into()), ("model".into(), model.into())])
     }
 }
@@ -298,6 +312,57 @@ pub struct CpuModel {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TypeName {
     pub name: String,
+}
+
+/// An entry of QMP's own schema, as far as a command's arguments and reply are looked up in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SchemaEntry {
+    /// A command's or event's own name; types have numbers.
+    pub name: String,
+    /// `command`, `object`, …
+    pub meta_type: String,
+    /// Name of the type of a command's arguments.
+    #[serde(default)]
+    pub arg_type: Option<String>,
+    /// Name of the type of a command's reply.
+    #[serde(default)]
+    pub ret_type: Option<String>,
+    /// Of a type whose members depend on one of them: the values of that one.
+    #[serde(default)]
+    pub variants: Vec<SchemaVariant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SchemaVariant {
+    pub case: String,
+}
+
+/// A group of command line options and the parameters that it knows.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CommandLineOption {
+    pub option: String,
+    pub parameters: Vec<TypeName>,
+}
+
+/// Intel SGX, as far as this host gives it to guests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SgxCapabilities {
+    /// Flexible launch control.
+    pub flc: bool,
+    pub sgx1: bool,
+    pub sgx2: bool,
+    #[serde(default)]
+    pub sections: Vec<SgxSection>,
+}
+
+/// Memory for enclaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SgxSection {
+    /// NUMA node.
+    pub node: u32,
+    /// Bytes.
+    pub size: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot read")]
 
+mod domain_caps;
 mod host_cpu;
 mod replies;
 mod surroundings;
@@ -16,6 +17,8 @@ use std::{
 
 use domain::{Document, Domain, model::ProblemKind};
 use qemu::{Caps, plan::Plan};
+
+use crate::replies::Peer;
 
 /// Cases that use only what is modelled and still differ, with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[
@@ -62,23 +65,38 @@ struct Case {
 
 /// Says a line that the test harness does not swallow.
 fn say(line: &str) {
-    io::stderr().write_all(format!("command lines: {line}\n").as_bytes()).unwrap();
+    io::stderr().write_all(format!("libvirt's data: {line}\n").as_bytes()).unwrap();
+}
+
+/// libvirt's data, where it is.
+fn data() -> Option<PathBuf> {
+    let Some(data) = std::env::var_os("LIBVIRT_TEST_DATA").map(PathBuf::from) else {
+        say("conformance not run: LIBVIRT_TEST_DATA is not set");
+        return None;
+    };
+    // The directory itself, or the one above it.
+    let below = data.join("libvirt");
+    Some(if below.is_dir() { below } else { data })
+}
+
+#[test]
+fn domain_capabilities_are_libvirts() {
+    let Some(data) = data() else { return };
+    for variant in ["", "+amdsev"] {
+        domain_caps::is_libvirts(&data, variant);
+        say(&format!("<domainCapabilities> of x86_64{variant} is equal"));
+    }
 }
 
 #[test]
 fn command_lines_are_libvirts() {
-    let Some(data) = std::env::var_os("LIBVIRT_TEST_DATA").map(PathBuf::from) else {
-        say("conformance not run: LIBVIRT_TEST_DATA is not set");
-        return;
-    };
-    // The directory itself, or the one above it.
-    let below = data.join("libvirt");
-    let cases = run_all(if below.is_dir() { &below } else { &data });
+    let Some(data) = data() else { return };
+    let cases = run_all(&data);
     let equal = |case: &&Case| matches!(case.outcome, Outcome::Equal);
     let in_scope: Vec<&Case> = cases.iter().filter(|case| case.in_scope).collect();
     let excepted = |case: &&Case| EXCEPTIONS.iter().any(|(name, _)| *name == case.name);
     say(&format!(
-        "{} of {} cases that use only what is modelled are equal, {} of all {}",
+        "command lines: {} of {} cases that use only what is modelled are equal, {} of all {}",
         in_scope.iter().copied().filter(|case| equal(case)).count(),
         in_scope.len(),
         cases.iter().filter(equal).count(),
@@ -101,8 +119,8 @@ fn command_lines_are_libvirts() {
 
 fn run_all(data: &Path) -> Vec<Case> {
     let capabilities = data.join("capabilities");
-    let usual = replies::caps(&capabilities.join("caps_10.0.0_x86_64.replies"));
-    let sev = replies::caps(&capabilities.join("caps_10.0.0_x86_64+amdsev.replies"));
+    let usual = Peer::open(&capabilities.join("caps_10.0.0_x86_64.replies")).caps(&[]);
+    let sev = Peer::open(&capabilities.join("caps_10.0.0_x86_64+amdsev.replies")).caps(&[]);
     let firmware = surroundings::descriptors(&data.join("firmware"));
     let mut files: Vec<PathBuf> =
         fs::read_dir(data.join("xml-to-argv")).unwrap().map(|entry| entry.unwrap().path()).collect();

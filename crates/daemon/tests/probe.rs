@@ -5,9 +5,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use daemon::probe::{ProbeError, ask, caps};
+use daemon::probe::{Accelerator, Inquiry, ProbeError, ask, caps};
+use qemu::{Caps, caps::Part};
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
 
@@ -58,10 +59,132 @@ fn an_answer_is_remembered_until_the_binary_changes() {
 
     let file = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    fs::write(&file, "{\"format\":1").unwrap();
-    assert_eq!(caps(&emulator, Some(&cache)).unwrap(), first);
-    assert_eq!(count(), 3);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "a temporary file stays behind");
+}
+
+/// A QEMU that counts its starts, and the file of its answers.
+struct Counted {
+    directory: tempfile::TempDir,
+    emulator: PathBuf,
+}
+
+impl Counted {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let starts = directory.path().join("starts");
+        let emulator = script(directory.path(), &format!("echo >> {}; exec {QEMU} \"$@\"", starts.display()));
+        Self { directory, emulator }
+    }
+
+    fn starts(&self) -> usize {
+        fs::read_to_string(self.directory.path().join("starts")).map_or(0, |text| text.lines().count())
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
+    fn ask(&self, accelerator: Accelerator, parts: &[Part]) -> Caps {
+        Inquiry { emulator: &self.emulator, accelerator, parts }.remembered(Some(&self.cache())).unwrap()
+    }
+}
+
+#[test]
+fn what_is_not_the_whole_file_is_not_used() {
+    let counted = Counted::new();
+    let whole = counted.ask(Accelerator::Kvm, &[]);
+    let file = fs::read_dir(counted.cache()).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(&file).unwrap();
+    let body = bytes.len() / 2;
+    let mut flipped = bytes.clone();
+    flipped[body] ^= 1;
+    // Cut anywhere, what a crash can leave, one bit that is not as it was, a directory in its place.
+    let mut damages = vec![flipped, vec![0; bytes.len()], Vec::new(), [bytes.as_slice(), b" "].concat()];
+    damages.extend([1, 200, body, bytes.len() - 1].map(|length| bytes[..length].to_vec()));
+    for (number, damage) in damages.into_iter().enumerate() {
+        fs::write(&file, damage).unwrap();
+        assert_eq!(counted.ask(Accelerator::Kvm, &[]), whole);
+        assert_eq!(counted.starts(), number + 2, "damage {number} was used");
+        assert_eq!(fs::read(&file).unwrap(), bytes, "damage {number} was not mended");
+    }
+    let starts = counted.starts();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(counted.ask(Accelerator::Kvm, &[]), whole);
+    assert_eq!(counted.starts(), starts + 1, "a file that others can write was used");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert_eq!(counted.ask(Accelerator::Kvm, &[]), whole);
+}
+
+#[test]
+fn writers_at_the_same_time_leave_one_whole_file() {
+    let counted = Counted::new();
+    let whole = counted.ask(Accelerator::Kvm, &[]);
+    let cache = counted.cache();
+    let file = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    // Someone takes the file away all the time.
+                    let _ = fs::remove_file(&file);
+                    assert_eq!(counted.ask(Accelerator::Kvm, &[]), whole);
+                }
+            });
+        }
+    });
+    let starts = counted.starts();
+    assert_eq!(counted.ask(Accelerator::Kvm, &[]), whole);
+    assert!(counted.starts() <= starts + 1);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "a temporary file stays behind");
+}
+
+#[test]
+fn what_a_writer_that_died_has_left_is_taken_away_in_time() {
+    let counted = Counted::new();
+    let (old, new) = (counted.cache().join(".unfinished-old"), counted.cache().join(".unfinished-new"));
+    fs::create_dir(counted.cache()).unwrap();
+    fs::write(&new, "").unwrap();
+    let file = fs::File::create(&old).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    counted.ask(Accelerator::Kvm, &[]);
+    assert!(!old.exists() && new.exists());
+}
+
+#[test]
+fn what_is_known_is_not_asked_again_and_not_forgotten() {
+    let counted = Counted::new();
+    counted.ask(Accelerator::Kvm, &[Part::Signatures]);
+    let wide = counted.ask(Accelerator::Kvm, &[Part::Extent]);
+    assert_eq!(counted.starts(), 2);
+    assert!(wide.holds(Part::Signatures) && wide.holds(Part::Extent));
+    counted.ask(Accelerator::Kvm, &[Part::Signatures]);
+    counted.ask(Accelerator::Kvm, &[]);
+    assert_eq!(counted.starts(), 2);
+}
+
+#[test]
+fn each_accelerator_has_its_own_answers() {
+    let counted = Counted::new();
+    let usual = counted.ask(Accelerator::Kvm, &[]);
+    let tcg = counted.ask(Accelerator::Tcg, &[]);
+    assert!(!tcg.kvm.enabled);
+    // Where there is no KVM, the first start has told TCG's already.
+    assert_eq!(counted.starts(), if usual.kvm.enabled { 2 } else { 1 });
+    assert_eq!(counted.ask(Accelerator::Tcg, &[]), tcg);
+    assert_eq!(counted.ask(Accelerator::Kvm, &[]), usual);
+    assert_eq!(counted.starts(), if usual.kvm.enabled { 2 } else { 1 });
+}
+
+#[test]
+fn an_answer_from_while_the_host_changed_is_not_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    // The binary itself changes while it is asked.
+    let text = format!("touch \"$0\"; exec {QEMU} \"$@\"");
+    let emulator = script(directory.path(), &text);
+    caps(&emulator, Some(&cache)).unwrap();
+    assert!(!cache.exists());
 }
 
 #[test]

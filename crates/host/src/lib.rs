@@ -17,5 +17,5 @@ pub use facts::{
     MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, SnpPlatform, Tables, User,
 };
 pub use keys::page;
-pub use probe::{firmware_image, probe};
+pub use probe::{firmware_image, kvm_vcpus, platform_status, probe};
 pub use root::Root;

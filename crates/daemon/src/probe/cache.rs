@@ -1,33 +1,34 @@
-//! Remembered answers: one JSON file for each QEMU binary. A file that is damaged, old or someone else's is not used.
+//! Remembered answers: one file for each QEMU binary and accelerator. A file that is damaged, old or someone else's is
+//! not used.
+//!
+//! Three lines: what the answers depend on, their checksum, the answers. The first two decide without a parser whether
+//! the third is worth one. Writers replace the file in one step, so that readers and other writers see a whole one; it
+//! is not flushed to the disk, since what a crash leaves is found out by its checksum.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use qemu::Caps;
 use rustix::fs::OFlags;
-use serde::Deserialize;
 
+use super::Accelerator;
 use super::identity::Identity;
 
 /// Changes with the shape or the meaning of [`Caps`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Larger files are not ours.
 const SIZE_LIMIT: u64 = 4 << 20;
 
-#[derive(Deserialize)]
-struct Head {
-    format: u32,
-    identity: Identity,
-}
+/// What a name starts with until the file is whole.
+const UNFINISHED: &str = ".unfinished-";
 
-#[derive(Deserialize)]
-struct Body {
-    caps: Caps,
-}
+/// A file that is unfinished for so long was left by a writer that died.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 /// Where answers are remembered: `/var/cache/sevirt` for root, else the user's cache directory.
 pub fn directory(home: Option<&Path>, cache_home: Option<&Path>) -> Option<PathBuf> {
@@ -38,43 +39,73 @@ pub fn directory(home: Option<&Path>, cache_home: Option<&Path>) -> Option<PathB
     Some(base.join("sevirt/caps"))
 }
 
-pub(super) fn load(directory: &Path, identity: &Identity) -> Option<Caps> {
-    use io::Read as _;
-    let mut file = fs::OpenOptions::new()
+pub(super) fn load(directory: &Path, identity: &Identity, accelerator: Accelerator) -> Option<Caps> {
+    let file = fs::OpenOptions::new()
         .read(true)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-        .open(file_of(directory, identity))
+        .custom_flags(OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed())
+        .open(file_of(directory, identity, accelerator))
         .ok()?;
     let found = file.metadata().ok()?;
     let ours = found.uid() == rustix::process::geteuid().as_raw() && found.permissions().mode() & 0o022 == 0;
     if !found.is_file() || !ours || found.len() > SIZE_LIMIT {
         return None;
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    // Two documents, one a line, so that a stale file is found out by its head alone.
-    let (head, body) = text.split_once('\n')?;
-    let head: Head = serde_json::from_str(head).ok()?;
-    if head.format != FORMAT || head.identity != *identity {
+    let mut text = String::with_capacity(usize::try_from(found.len()).ok()? + 1);
+    file.take(SIZE_LIMIT).read_to_string(&mut text).ok()?;
+    let rest = text.strip_prefix(&head(identity, accelerator)?)?.strip_prefix('\n')?;
+    let (sum, body) = rest.split_once('\n')?;
+    let body = body.strip_suffix('\n')?;
+    if sum != checksum(body) {
         return None;
     }
-    serde_json::from_str::<Body>(body).ok().map(|body| body.caps)
+    serde_json::from_str(body).ok()
 }
 
-pub(super) fn store(directory: &Path, identity: &Identity, caps: &Caps) -> io::Result<()> {
+pub(super) fn store(
+    directory: &Path,
+    identity: &Identity,
+    accelerator: Accelerator,
+    caps: &Caps,
+) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let head = serde_json::json!({"format": FORMAT, "identity": identity});
-    let body = serde_json::json!({"caps": caps});
-    // The temporary file has mode 0600, and takes the place of the old one in one step.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    write!(file, "{head}\n{body}\n")?;
-    file.persist(file_of(directory, identity))?;
+    sweep(directory);
+    let head = head(identity, accelerator).ok_or(io::ErrorKind::InvalidData)?;
+    let body = serde_json::to_string(caps)?;
+    // It has mode 0600 from its first byte.
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory)?;
+    write!(file, "{head}\n{}\n{body}\n", checksum(&body))?;
+    file.persist(file_of(directory, identity, accelerator))?;
     Ok(())
 }
 
-fn file_of(directory: &Path, identity: &Identity) -> PathBuf {
+fn head(identity: &Identity, accelerator: Accelerator) -> Option<String> {
+    serde_json::to_string(&(FORMAT, accelerator, identity)).ok()
+}
+
+fn checksum(body: &str) -> String {
+    format!("{:08x} {}", crc32fast::hash(body.as_bytes()), body.len())
+}
+
+/// Takes away what writers that died have left.
+fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let abandoned = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > ABANDONED);
+        let unfinished = entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+        if unfinished && entry.metadata().and_then(|found| found.modified()).is_ok_and(abandoned) {
+            // Another writer may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn file_of(directory: &Path, identity: &Identity, accelerator: Accelerator) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     identity.emulator.hash(&mut hasher);
     let name = identity.emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    directory.join(format!("{name}-{:016x}.json", hasher.finish()))
+    let accelerator = match accelerator {
+        Accelerator::Kvm => "",
+        Accelerator::Tcg => "-tcg",
+    };
+    directory.join(format!("{name}{accelerator}-{:016x}", hasher.finish()))
 }

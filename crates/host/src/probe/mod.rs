@@ -2,9 +2,12 @@
 
 mod cpu;
 mod firmware;
+mod kvm;
 mod platform;
 
 pub use firmware::firmware_image;
+pub use kvm::kvm_vcpus;
+pub use platform::probe as platform_status;
 
 use crate::facts::{Fact, Facts, KvmAmd};
 use crate::root::Root;

@@ -31,7 +31,9 @@ struct Status {
     guests: u32,
 }
 
-pub(super) fn probe() -> Fact<Platform> {
+/// Asks the secure processor of this machine how it is.
+#[must_use]
+pub fn probe() -> Fact<Platform> {
     Fact::of_io(DEVICE, status())
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use domain::model::DomainKind;
 use domain::{escape_attribute, escape_text};
 
-use super::{CpuModes, CustomModel, DomainCaps, Enum, Os, Section, Sev, Usable};
+use super::{CpuModes, CustomModel, DomainCaps, Enum, HostModel, Os, Section, Sev, Usable};
 use crate::qmp::command::SgxCapabilities;
 
 impl fmt::Display for DomainCaps {
@@ -122,31 +122,31 @@ fn os(out: &mut Indented<'_, '_>, os: &Os) -> fmt::Result {
 fn cpu(out: &mut Indented<'_, '_>, modes: &CpuModes) -> fmt::Result {
     mode(out, "host-passthrough", modes.host_passthrough.as_ref())?;
     mode(out, "maximum", modes.maximum.as_ref())?;
-    match &modes.host_model {
-        None => out.line(format_args!("<mode name='host-model' supported='no'/>"))?,
-        Some(host) => {
-            out.opened(format_args!("<mode name='host-model' supported='yes'>"), "mode", |out| {
-                let model = escape_text(&host.model);
-                out.line(format_args!("<model fallback='forbid'>{model}</model>"))?;
-                out.line(format_args!("<vendor>{}</vendor>", host.vendor))?;
-                if let Some(bits) = host.address_bits {
-                    out.line(format_args!("<maxphysaddr mode='passthrough' limit='{bits}'/>"))?;
-                }
-                host.features.iter().try_for_each(|(name, on)| {
-                    let policy = if *on { "require" } else { "disable" };
-                    out.line(format_args!(
-                        "<feature policy='{policy}' name='{}'/>",
-                        escape_attribute(name, '\'')
-                    ))
-                })
-            })?
-        }
-    }
+    host_model(out, modes.host_model.as_ref())?;
     if modes.custom.is_empty() {
         return out.line(format_args!("<mode name='custom' supported='no'/>"));
     }
     out.opened(format_args!("<mode name='custom' supported='yes'>"), "mode", |out| {
         modes.custom.iter().try_for_each(|model| custom(out, model))
+    })
+}
+
+fn host_model(out: &mut Indented<'_, '_>, host: Option<&HostModel>) -> fmt::Result {
+    let Some(host) = host else {
+        return out.line(format_args!("<mode name='host-model' supported='no'/>"));
+    };
+    out.opened(format_args!("<mode name='host-model' supported='yes'>"), "mode", |out| {
+        let model = escape_text(&host.model);
+        out.line(format_args!("<model fallback='forbid'>{model}</model>"))?;
+        out.line(format_args!("<vendor>{}</vendor>", host.vendor))?;
+        if let Some(bits) = host.address_bits {
+            out.line(format_args!("<maxphysaddr mode='passthrough' limit='{bits}'/>"))?;
+        }
+        host.features.iter().try_for_each(|(name, on)| {
+            let policy = if *on { "require" } else { "disable" };
+            let name = escape_attribute(name, '\'');
+            out.line(format_args!("<feature policy='{policy}' name='{name}'/>"))
+        })
     })
 }
 

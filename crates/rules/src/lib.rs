@@ -16,6 +16,7 @@ mod subject;
 mod technology;
 mod version;
 
+mod blob;
 mod firmware;
 mod rules;
 mod table;

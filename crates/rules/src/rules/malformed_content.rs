@@ -4,7 +4,7 @@ use domain::{Problem, ProblemKind};
 
 use crate::finding::Finding;
 use crate::rule::{Page, Rule, Severity};
-use crate::rules::missing_policy;
+use crate::rules::{missing_policy, several_launch_securities};
 use crate::subject::Subject;
 
 pub(crate) static RULE: Rule = Rule {
@@ -23,9 +23,10 @@ pub(crate) static RULE: Rule = Rule {
 };
 
 pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    // The rule about policies says it better.
-    let policy = missing_policy::check(subject);
-    let told = |problem: &Problem| policy.iter().any(|finding| finding.span == problem.span);
+    // Other rules say it better.
+    let mut better = missing_policy::check(subject);
+    better.extend(several_launch_securities::check(subject));
+    let told = |problem: &Problem| better.iter().any(|finding| finding.span == problem.span);
     let malformed = subject.problems.iter().filter(|problem| problem.kind == ProblemKind::Malformed);
     malformed
         .filter(|problem| !told(problem))

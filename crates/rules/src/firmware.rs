@@ -97,7 +97,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Whether the firmware's own tables, or else its descriptor, say that it can boot such a guest.
-fn offers(loader: &Loader, technology: Technology) -> bool {
+pub(crate) fn offers(loader: &Loader, technology: Technology) -> bool {
     let fits_mapping = match loader.descriptor.mapping {
         Mapping::Flash { .. } => true,
         Mapping::Memory { .. } => technology == Technology::SevSnp,

@@ -39,10 +39,10 @@ fn merge(facts: &mut Value, change: &Value) {
     }
 }
 
-/// A fact of another kind replaces the fact that was there.
+/// A variant of an enum replaces another that was there.
 fn is_partial(facts: &serde_json::Map<String, Value>, change: &serde_json::Map<String, Value>) -> bool {
-    let fact = |map: &serde_json::Map<String, Value>, word: &str| map.contains_key(word);
-    !fact(change, "unreadable") && (!fact(change, "known") || fact(facts, "known"))
+    let variants = ["known", "unreadable", "grub", "bls"];
+    variants.iter().all(|variant| !change.contains_key(*variant) || facts.contains_key(*variant))
 }
 
 fn facts(change: &Value) -> Facts {
@@ -105,11 +105,35 @@ fn every_page_is_complete() {
 
 #[test]
 fn nothing_stands_against_a_good_host() {
-    let report = check(&facts(&Value::Object(serde_json::Map::new())));
-    assert_eq!(report.findings, []);
+    let report = check(&facts(&serde_json::json!({})));
+    // No host says whether its firmware launches SEV-ES guests beside SEV-SNP.
+    let codes: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["HOST033"]);
+    for (technology, verdict) in
+        Technology::ALL.into_iter().zip([Verdict::Can, Verdict::CouldNotTell, Verdict::Can])
+    {
+        let judgement = report.judgement(technology);
+        assert_eq!((judgement.now, judgement.next_boot), (verdict, verdict), "{technology}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_host_of_which_nothing_is_known() {
+    let unknown = |path: &str| serde_json::json!({"unreadable": {"path": path, "errno": 5, "why": "gone"}});
+    let change = serde_json::json!({
+        "cpu": {"vendor": unknown("/proc"), "kernel_flags": unknown("/proc"), "memory_encryption": unknown("/proc")},
+        "kernel_release": unknown("/proc"), "kernel_command_line": unknown("/proc"),
+        "boot": {"command_line": unknown("/etc"), "loader": unknown("/etc")},
+        "kvm": unknown("/dev"), "kvm_amd": unknown("/sys"), "sev_device": unknown("/dev"),
+        "platform": unknown("/dev"), "asids": unknown("/sys"), "machine_slice": unknown("/sys"),
+        "qemu_user": unknown("/etc"), "selinux": unknown("/sys"), "apparmor": unknown("/sys"),
+        "libvirt": unknown("/usr"), "locked_memory": unknown("/proc"), "memory": unknown("/proc"),
+    });
+    let report = check(&facts(&change));
     for technology in Technology::ALL {
         let judgement = report.judgement(technology);
-        assert_eq!((judgement.now, judgement.next_boot), (Verdict::Can, Verdict::Can), "{technology}");
+        let verdicts = (judgement.now, judgement.next_boot);
+        assert_eq!(verdicts, (Verdict::CouldNotTell, Verdict::CouldNotTell), "{technology}");
     }
 }
 

@@ -1,0 +1,40 @@
+//! HOST026: QEMU says that it cannot, and why.
+
+use host::Facts;
+
+use crate::host::emulator::{Lack, best};
+use crate::host::state::candidates;
+use crate::host::{Evidence, HostFinding};
+use crate::rule::{Page, Rule, Severity};
+
+pub(crate) static RULE: Rule = Rule {
+    code: "HOST026",
+    name: "qemu-refuses-sev",
+    severity: Severity::Error,
+    allowable: false,
+    page: Page {
+        what: "QEMU answers `query-sev-capabilities` with an error. The error's words are shown, where nothing else \
+               that was found explains them.",
+        why: "QEMU asks the kernel and the secure processor themselves, so that its word is the last one. libvirt \
+              throws the words away and shows `<sev supported='no'/>`.",
+        example: "{\"error\": {\"class\": \"GenericError\", \"desc\": \"SEV is not enabled in KVM\"}}",
+        fix: "What the words say; the kernel's log often says more.",
+        since: "0.1",
+        source: "QEMU, target/i386/sev.c, sev_get_capabilities.",
+    },
+};
+
+pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
+    let mut refused = Vec::new();
+    let mut said = None;
+    for technology in candidates(facts) {
+        if let Some((emulator, Lack::Refusal(words))) = best(facts, technology) {
+            refused.push(technology);
+            said = Some((emulator.path.display().to_string(), words));
+        }
+    }
+    let Some((path, words)) = said else { return Vec::new() };
+    let message = format!("its QEMU refuses: {}", words.trim_end_matches('.'));
+    let evidence = [Evidence::new("emulators.sev_refusal", path, words)];
+    vec![RULE.about(&refused, message).evidence(evidence).consequence()]
+}

@@ -1,6 +1,7 @@
 //! How findings are shown. The only place that knows the looks; what is shown was decided elsewhere.
 
 pub(crate) mod diff;
+pub(crate) mod host;
 pub(crate) mod json;
 pub(crate) mod sarif;
 pub(crate) mod text;

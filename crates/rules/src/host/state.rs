@@ -203,12 +203,20 @@ fn or_none(words: &str) -> &str {
     if words.is_empty() { "none" } else { words }
 }
 
-/// Whether the kernel runs without the reverse map table that SEV-SNP needs: it drops the flag then, from 6.9 on.
+/// Whether the kernel runs without the reverse map table that SEV-SNP needs: it drops the flag then, from 6.9 on, or
+/// the secure processor says so.
 pub(super) fn without_rmp(facts: &Facts) -> bool {
+    let told = facts.snp_platform.known().is_some_and(|platform| !platform.rmp_initialised);
+    let dropped = kernel_lists(facts, Technology::SevSnp) == Some(false);
     facts.simulated.is_none()
         && processor_has(facts, Technology::SevSnp) == Some(true)
         && kernel_lists(facts, Technology::Sev) == Some(true)
-        && kernel_lists(facts, Technology::SevSnp) == Some(false)
+        && (dropped || told)
         && parameter(facts, Technology::SevSnp) != Parameter::On
         && !kernel_lacks(facts, Technology::SevSnp)
+}
+
+/// Whether the kernel drives no IOMMU at all.
+pub(super) fn without_iommu(facts: &Facts) -> bool {
+    facts.iommu.known().is_some_and(Vec::is_empty)
 }

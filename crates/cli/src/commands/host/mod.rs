@@ -1,5 +1,6 @@
 //! `sevirt host …`: what a host is, whether it can run confidential guests, and how to make it.
 
+mod check;
 mod facts;
 
 use std::process::ExitCode;
@@ -13,11 +14,13 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    Check(check::Args),
     Facts(facts::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.action {
+        Action::Check(args) => check::run(args),
         Action::Facts(args) => facts::run(args),
     }
 }

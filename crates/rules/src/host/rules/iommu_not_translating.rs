@@ -3,8 +3,8 @@
 use host::Facts;
 
 use crate::host::boot::{Line, iommu_obstacle, loader, running_line, without_word};
-use crate::host::mend::REBOOT;
-use crate::host::state::{Parameter, kernel_lacks, parameter, processor_has, without_rmp};
+use crate::host::mend::{REBOOT, SETUP};
+use crate::host::state::{Parameter, kernel_lacks, parameter, processor_has, without_iommu, without_rmp};
 use crate::host::{Evidence, HostFinding, When};
 use crate::rule::{Page, Rule, Severity};
 use crate::technology::Technology;
@@ -15,14 +15,15 @@ pub(crate) static RULE: Rule = Rule {
     severity: Severity::Error,
     allowable: false,
     page: Page {
-        what: "`iommu=pt`, `iommu.passthrough=1`, `iommu=off`, `amd_iommu=off` or `amd_iommu=pgtbl_v2` on the kernel's \
+        what: "No IOMMU in use, or `iommu=pt`, `iommu.passthrough=1`, `iommu=off`, `amd_iommu=off` or `amd_iommu=pgtbl_v2` on the kernel's \
                command line, now or at the next boot, on a processor with SEV-SNP.",
         why: "Devices must not get around the reverse map table. The kernel turns SEV-SNP off unless the IOMMU is on, \
               translates (it is not in passthrough mode), and uses page tables of version 1. Passthrough mode is often \
               set for device assignment, which does not need it. `mem_encrypt=on` makes translation the default.",
         example: "$ dmesg | grep -i snp\nAMD-Vi: SNP: IOMMU disabled or configured in passthrough mode, SNP cannot be \
                   supported.",
-        fix: "Take the word off the command line (or add `iommu=nopt` after it), and reboot.",
+        fix: "Take the word off the command line (or add `iommu=nopt` after it), and reboot. Where there is no such \
+              word, turn the IOMMU on in BIOS setup.",
         since: "0.1",
         source: "Linux, drivers/iommu/amd/init.c, iommu_snp_enable; Linux, \
                  Documentation/admin-guide/kernel-parameters.txt.",
@@ -45,6 +46,13 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
         (Some(_), Some(word)) => (word, When::Always),
         (Some(word), None) => (word, When::Now),
         (None, Some(word)) if running.is_none() => (word, When::NextBoot),
+        (None, _) if without_iommu(facts) && parameter(facts, Technology::SevSnp) != Parameter::On => {
+            let finding = RULE
+                .about(&[Technology::SevSnp], "its kernel drives no IOMMU, without which there is no SEV-SNP")
+                .evidence([Evidence::new("iommu", "/sys/class/iommu", "none")])
+                .help("turn on “IOMMU” in BIOS setup");
+            return vec![finding.command(SETUP)];
+        }
         (None, _) => return Vec::new(),
     };
     let (place, evidence, mend) = match when {

@@ -2,9 +2,9 @@
 
 use host::Facts;
 
-use crate::host::HostFinding;
 use crate::host::mend::{KERNEL_LOG, SETUP};
 use crate::host::state::{cpuid, flags, parameter_evidence, without_rmp};
+use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
 use crate::technology::Technology;
 
@@ -15,7 +15,7 @@ pub(crate) static RULE: Rule = Rule {
     allowable: false,
     page: Page {
         what: "A processor with SEV-SNP whose kernel (6.9 or newer) does not list `sev_snp` among its flags, while it \
-               lists `sev`.",
+               lists `sev`, or whose secure processor says that the reverse map table is not initialised.",
         why: "SEV-SNP checks each access to memory against the reverse map table (RMP). BIOS must set memory aside for \
               it, and SEV-SNP on; where it did not, the kernel drops the flag and `kvm_amd.sev_snp` stays off.",
         example: "$ dmesg | grep -i rmp\nSEV-SNP: Memory for the RMP table has not been reserved by BIOS",
@@ -32,7 +32,11 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     }
     let message =
         "its reverse map table is not initialised: the processor has SEV-SNP, the kernel may not use it";
-    let evidence = [cpuid(facts), flags(facts), Some(parameter_evidence(facts, Technology::SevSnp))];
+    let told = facts.snp_platform.known().map(|platform| {
+        let value = platform.rmp_initialised;
+        Evidence::new("snp_platform.rmp_initialised", "/dev/sev, SNP_PLATFORM_STATUS", value)
+    });
+    let evidence = [cpuid(facts), flags(facts), told, Some(parameter_evidence(facts, Technology::SevSnp))];
     vec![
         RULE.about(&[Technology::SevSnp], message)
             .evidence(evidence.into_iter().flatten())

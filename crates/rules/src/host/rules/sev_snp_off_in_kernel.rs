@@ -5,7 +5,7 @@ use host::Facts;
 use crate::host::HostFinding;
 use crate::host::boot::{Line, Origin, iommu_obstacle, setting};
 use crate::host::mend::KERNEL_LOG;
-use crate::host::state::{off, without_rmp};
+use crate::host::state::{off, without_iommu, without_rmp};
 use crate::rule::{Page, Rule, Severity};
 use crate::technology::Technology;
 
@@ -47,5 +47,6 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
 
 /// Whether another rule tells the reason.
 fn explained(facts: &Facts, configured: bool) -> bool {
-    configured && (without_rmp(facts) || iommu_obstacle(facts, Line::Running).is_some())
+    configured
+        && (without_rmp(facts) || without_iommu(facts) || iommu_obstacle(facts, Line::Running).is_some())
 }

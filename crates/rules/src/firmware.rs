@@ -54,7 +54,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The first descriptor whose image is that file.
-    fn described(&self, path: &str) -> Option<&'a Loader> {
+    pub(crate) fn described(&self, path: &str) -> Option<&'a Loader> {
         self.facts.firmware.iter().find(|loader| loader.descriptor.executable() == path)
     }
 
@@ -86,7 +86,7 @@ impl<'a> Subject<'a> {
         described_machine(self.domain.os.machine.as_deref())
     }
 
-    fn targets_match(&self, descriptor: &Descriptor) -> bool {
+    pub(crate) fn targets_match(&self, descriptor: &Descriptor) -> bool {
         descriptor.is_for(self.domain.os.arch.as_deref().unwrap_or("x86_64"), self.machine())
     }
 

@@ -27,6 +27,7 @@ mod lint;
 
 pub mod docs;
 pub mod host;
+pub mod ops;
 
 pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};

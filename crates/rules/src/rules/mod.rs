@@ -15,17 +15,31 @@ pub(crate) mod virtio_without_iommu;
 pub(crate) mod virtio_without_non_transitional_model;
 
 pub(crate) mod bios_firmware;
+pub(crate) mod firmware_for_another_machine;
 pub(crate) mod firmware_in_rom;
+pub(crate) mod firmware_needs_smm;
 pub(crate) mod firmware_without_sev;
 pub(crate) mod i440fx_machine;
+pub(crate) mod kernel_hashes_for_old_qemu;
 pub(crate) mod kernel_hashes_without_kernel;
 pub(crate) mod kernel_hashes_without_table;
 pub(crate) mod missing_firmware;
+pub(crate) mod no_secret_area;
 pub(crate) mod no_suitable_firmware;
 pub(crate) mod snp_firmware_in_flash;
+pub(crate) mod stateless_with_variables;
+pub(crate) mod unmeasured_kernel;
+pub(crate) mod unmeasured_secure_boot;
 pub(crate) mod writable_firmware;
 
 pub(crate) mod unpinned_memory;
+
+pub(crate) mod encrypted_core_dump;
+pub(crate) mod migratable_cpu;
+pub(crate) mod reset_of_encrypted_state;
+pub(crate) mod snapshot_with_memory;
+pub(crate) mod suspend_to_disk;
+pub(crate) mod suspend_to_memory;
 
 pub(crate) mod cpu_without_rdrand;
 pub(crate) mod debuggable_guest;

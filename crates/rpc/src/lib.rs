@@ -22,7 +22,18 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod client;
+pub mod error;
+pub mod incoming;
+pub mod keepalive;
 pub mod packet;
+pub mod program;
+pub mod qemu;
+pub mod remote;
 pub mod xdr;
 
-pub use packet::{Decoder, Limit, Message, WireError};
+pub use client::Client;
+pub use error::RemoteError;
+pub use incoming::Incoming;
+pub use packet::{Decoder, Header, Limit, Message, WireError};
+pub use program::{Access, Flow, Method, Priority, Program, Rights};

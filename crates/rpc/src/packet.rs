@@ -142,21 +142,26 @@ impl Header {
             Ok(word) if length <= MESSAGE_MAX => word,
             _ => return Err(PacketError::TooLong { length }),
         };
-        let words = [
-            word,
-            self.program,
-            self.version,
-            self.procedure.cast_unsigned(),
-            self.kind.number(),
-            self.serial,
-            self.status.number(),
-        ];
-        let mut bytes = [0; LENGTH_BYTES + HEADER_BYTES];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_be_bytes());
-        }
-        Ok(bytes)
+        Ok(prefix(self, word))
     }
+}
+
+/// The length word and the header's six.
+pub(crate) fn prefix(header: Header, length: u32) -> [u8; LENGTH_BYTES + HEADER_BYTES] {
+    let words = [
+        length,
+        header.program,
+        header.version,
+        header.procedure.cast_unsigned(),
+        header.kind.number(),
+        header.serial,
+        header.status.number(),
+    ];
+    let mut bytes = [0; LENGTH_BYTES + HEADER_BYTES];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
 }
 
 impl Xdr<'_> for Header {
@@ -205,7 +210,7 @@ pub enum PacketError {
 
 /// A whole packet: length, header, and the XDR form of `payload`.
 pub fn encode<'a, T: Xdr<'a>>(header: Header, payload: &T) -> Result<Vec<u8>, PacketError> {
-    finish(header, None, payload)
+    encode_with(header, |to| payload.write(to))
 }
 
 /// A packet with which `fds` file descriptors go. The sender passes each of them with a byte of its own (zero) right
@@ -219,7 +224,25 @@ pub fn encode_with_fds<'a, T: Xdr<'a>>(
         return Err(PacketError::TooManyFds { count: fds });
     }
     let kind = if header.kind.is_call() { Kind::CallWithFds } else { Kind::ReplyWithFds };
-    finish(Header { kind, ..header }, Some(fds), payload)
+    encode_with(Header { kind, ..header }, |to| {
+        to.word(fds);
+        payload.write(to)
+    })
+}
+
+/// A whole packet whose payload `write` writes.
+pub fn encode_with(
+    header: Header,
+    write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, PacketError> {
+    let mut writer = Writer::new();
+    // The length is not known yet; the prefix is written over this one.
+    writer.bytes(&header.prefix(0)?);
+    write(&mut writer)?;
+    let mut packet = writer.into_bytes();
+    let payload = packet.len() - LENGTH_BYTES - HEADER_BYTES;
+    packet[..LENGTH_BYTES + HEADER_BYTES].copy_from_slice(&header.prefix(payload)?);
+    Ok(packet)
 }
 
 /// A packet of raw bytes: a piece of a stream.
@@ -227,20 +250,6 @@ pub fn encode_bytes(header: Header, payload: &[u8]) -> Result<Vec<u8>, PacketErr
     let mut packet = Vec::with_capacity(LENGTH_BYTES + HEADER_BYTES + payload.len());
     packet.extend_from_slice(&header.prefix(payload.len())?);
     packet.extend_from_slice(payload);
-    Ok(packet)
-}
-
-fn finish<'a, T: Xdr<'a>>(header: Header, fds: Option<u32>, payload: &T) -> Result<Vec<u8>, PacketError> {
-    let mut writer = Writer::new();
-    // The length is not known yet; the prefix is written over this one.
-    writer.bytes(&header.prefix(0)?);
-    if let Some(fds) = fds {
-        writer.word(fds);
-    }
-    payload.write(&mut writer)?;
-    let mut packet = writer.into_bytes();
-    let payload = packet.len() - LENGTH_BYTES - HEADER_BYTES;
-    packet[..LENGTH_BYTES + HEADER_BYTES].copy_from_slice(&header.prefix(payload)?);
     Ok(packet)
 }
 

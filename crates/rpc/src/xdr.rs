@@ -16,7 +16,7 @@ mod writer;
 
 pub use reader::Reader;
 pub(crate) use record::{record, records};
-pub use scalar::{CharArray, Uuid};
+pub use scalar::{CharArray, Hidden, Uuid};
 pub use sequence::{Chars, List, Opaque};
 pub use writer::{Mark, Writer};
 

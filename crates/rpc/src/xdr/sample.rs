@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{CharArray, Chars, List, Opaque, Text, Uuid};
+use super::{CharArray, Chars, Hidden, List, Opaque, Text, Uuid};
 
 /// Bytes that decide what a value is. When they run out it is zeros.
 pub(crate) struct Entropy<'b> {
@@ -117,5 +117,11 @@ impl<const N: usize> Sample for CharArray<N> {
 impl Sample for Uuid {
     fn sample(from: &mut Entropy<'_>) -> Self {
         Self(from.array())
+    }
+}
+
+impl<T: Sample> Sample for Hidden<T> {
+    fn sample(from: &mut Entropy<'_>) -> Self {
+        Self(T::sample(from))
     }
 }

@@ -175,3 +175,25 @@ impl<const N: usize> fmt::Debug for CharArray<N> {
         fmt::Debug::fmt(&self.text(), f)
     }
 }
+
+/// A secret: travels like what it wraps, and is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden<T>(pub T);
+
+impl<'a, T: Xdr<'a>> Xdr<'a> for Hidden<T> {
+    const LEAST: usize = T::LEAST;
+
+    fn read(from: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        T::read(from).map(Self)
+    }
+
+    fn write(&self, to: &mut Writer) -> Result<(), EncodeError> {
+        self.0.write(to)
+    }
+}
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}

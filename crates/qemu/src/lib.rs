@@ -7,6 +7,7 @@
 pub mod caps;
 pub mod domain_caps;
 pub mod firmware;
+pub mod memory;
 pub mod plan;
 pub mod qmp;
 

@@ -11,7 +11,10 @@ mod surroundings;
 mod taps;
 mod unmodelled;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use domain::{
     Domain,
@@ -21,6 +24,7 @@ use domain::{
 use crate::{
     Caps,
     argv::{Argument, cpu, shell},
+    memory::{Demand, Sizes, Sums},
 };
 
 pub use device::{Device, DeviceKind};
@@ -43,6 +47,7 @@ pub struct Plan {
     files: Vec<PlannedFile>,
     firmware: Firmware,
     launch: Option<LaunchInputs>,
+    memory: Demand,
     unmodelled: Vec<String>,
     notes: Vec<String>,
 }
@@ -169,6 +174,7 @@ impl Plan {
             parts,
             environment: parts::environment(domain, here),
             files,
+            memory: Demand::of(domain, &firmware),
             firmware,
             launch,
             unmodelled: unmodelled::unmodelled(domain, here),
@@ -225,6 +231,17 @@ impl Plan {
     #[must_use]
     pub fn launch_inputs(&self) -> Option<&LaunchInputs> {
         self.launch.as_ref()
+    }
+
+    /// What the guest takes of the host's memory, for files of these sizes.
+    #[must_use]
+    pub fn memory(&self, sizes: &Sizes) -> Sums {
+        self.memory.sums(sizes)
+    }
+
+    /// The files whose sizes [`Plan::memory`] wants to know.
+    pub fn sized_files(&self) -> impl Iterator<Item = &Path> {
+        self.memory.files()
     }
 
     /// What the domain says that a start does not carry out, each in a few words.

@@ -5,14 +5,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    os::{
-        fd::OwnedFd,
-        unix::net::{UnixListener, UnixStream},
-    },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::Command,
 };
 
 use domain::{
@@ -27,12 +21,8 @@ use domain::{
     },
 };
 use qemu::plan::{CpuChoice, Plan};
-use serde_json::Value;
 
-use crate::host;
-
-/// No answer of QEMU's takes longer, even on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::{host, paused::Paused};
 
 #[test]
 fn qemu_accepts_every_case() {
@@ -48,7 +38,7 @@ fn qemu_accepts_every_case() {
         here.host_model = Some(CpuChoice { model: "qemu64".into(), features: Vec::new() });
         here.displays.prefer_unix_sockets = true;
         let plan = Plan::new(&domain, &caps, &here).unwrap();
-        if let Err(reason) = start_paused(&plan, directory.path()) {
+        if let Err(reason) = Paused::start(&plan, directory.path(), &[]).and_then(Paused::quit) {
             panic!("{name}: {reason}\n{}", plan.to_shell());
         }
     }
@@ -108,13 +98,13 @@ fn use_empty_flash(domain: &mut Domain, directory: &Path) {
     domain.os.nvram = stateless.is_none().then(|| Nvram { path: Some(chip("vars.fd")), ..Nvram::default() });
 }
 
-fn newest_kernel() -> PathBuf {
+pub(crate) fn newest_kernel() -> PathBuf {
     let entries = fs::read_dir("/boot").unwrap().map(|entry| entry.unwrap().path());
     let kernels = entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("vmlinuz-"));
     kernels.max().unwrap_or_else(|| panic!("no kernel of the distribution in /boot"))
 }
 
-fn empty(directory: &Path, name: &str, format: DiskFormat) -> String {
+pub(crate) fn empty(directory: &Path, name: &str, format: DiskFormat) -> String {
     let path = directory.join(name);
     let status = Command::new("qemu-img")
         .args(["create", "-q", "-f", &format.to_string()])
@@ -124,67 +114,4 @@ fn empty(directory: &Path, name: &str, format: DiskFormat) -> String {
         .unwrap_or_else(|error| panic!("qemu-img: {error}"));
     assert!(status.success());
     path.display().to_string()
-}
-
-/// Ends QEMU however the test ends.
-struct Guest(Child);
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts QEMU with its monitor on a socket that it inherits as its standard input, asks for its state, and ends it.
-fn start_paused(plan: &Plan, directory: &Path) -> Result<(), String> {
-    let path = directory.join("qmp.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let errors = fs::File::create(directory.join("stderr")).unwrap();
-    let argv = plan.argv();
-    let child = Command::new(&argv[0])
-        .args(&argv[1..])
-        .env_clear()
-        .envs(plan.environment().iter().map(|(name, value)| (name, value)))
-        .stdin(OwnedFd::from(listener))
-        .stdout(Stdio::null())
-        .stderr(errors)
-        .spawn()
-        .unwrap_or_else(|error| panic!("qemu-system-x86_64: {error}"));
-    let mut guest = Guest(child);
-    let answer = converse(&path);
-    let said = fs::read_to_string(directory.join("stderr")).unwrap();
-    match answer {
-        Ok(status) if status == "prelaunch" => {
-            let status = guest.0.wait().unwrap();
-            if status.success() { Ok(()) } else { Err(format!("ended with {status}: {said}")) }
-        }
-        Ok(status) => Err(format!("is {status}: {said}")),
-        Err(error) => Err(format!("does not answer ({error}): {said}")),
-    }
-}
-
-fn converse(path: &Path) -> std::io::Result<String> {
-    let stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let mut stream = &stream;
-    let mut next = || -> std::io::Result<Value> {
-        loop {
-            let line = lines.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
-            let message: Value = serde_json::from_str(&line)?;
-            if message.get("event").is_none() {
-                return Ok(message);
-            }
-        }
-    };
-    next()?;
-    stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
-    next()?;
-    stream.write_all(b"{\"execute\":\"query-status\"}\n")?;
-    let status = next()?;
-    stream.write_all(b"{\"execute\":\"quit\"}\n")?;
-    next()?;
-    Ok(status["return"]["status"].as_str().unwrap_or_default().to_owned())
 }

@@ -6,4 +6,6 @@ mod accepted;
 mod decisions;
 mod host;
 mod mangled;
+mod memory;
+mod paused;
 mod recorded;

@@ -149,7 +149,10 @@ impl Demand {
             devices: count(domain.devices.count()),
             iommu: domain.devices.iommu.is_some(),
             disks: count(with_source().filter(|disk| is_threaded(disk)).count()),
-            cached: with_source().filter(|disk| has_tables(disk)).map(|disk| disk.target.dev.clone()).collect(),
+            cached: with_source()
+                .filter(|disk| has_tables(disk))
+                .map(|disk| disk.target.dev.clone())
+                .collect(),
             spice,
             display_threads: if spice { cards } else { 0 } + u64::from(vnc),
         }
@@ -177,7 +180,10 @@ impl Sums {
         let pinned = (self.pinning == Pinning::Registered).then(|| (Largest::Pinned, self.pinned.total()));
         let locked = self.locked.then(|| (Largest::AddressSpace, self.address_space.total()));
         let charge = (Largest::Charge, self.charge.total());
-        [pinned, locked].into_iter().flatten().fold(charge, |most, sum| if sum.1 > most.1 { sum } else { most })
+        [pinned, locked]
+            .into_iter()
+            .flatten()
+            .fold(charge, |most, sum| if sum.1 > most.1 { sum } else { most })
     }
 
     /// The items of the largest sum.

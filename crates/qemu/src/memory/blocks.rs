@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use domain::Domain;
+use domain::model::Switch;
+use domain::model::address::Rom;
 use domain::model::devices::TpmModel;
 use domain::model::graphics::{Video, VideoDriver, VideoModel};
 use domain::model::interface::{Interface, InterfaceModel};
-use domain::model::Switch;
-use domain::model::address::Rom;
 
 use super::{Item, Sizes, sums::MIB};
 use crate::argv::memory::whole_mebibytes;
@@ -34,9 +34,15 @@ pub(super) struct Block {
 enum Size {
     Bytes(u64),
     /// As long as a file is.
-    File { path: PathBuf, usual: u64 },
+    File {
+        path: PathBuf,
+        usual: u64,
+    },
     /// An option ROM: as long as the file, rounded up to a power of two, as PCI has it.
-    Rom { path: PathBuf, usual: u64 },
+    Rom {
+        path: PathBuf,
+        usual: u64,
+    },
 }
 
 impl Block {
@@ -71,7 +77,11 @@ pub(super) fn of(domain: &Domain, firmware: &Firmware) -> Vec<Block> {
     blocks.extend(firmware_blocks(domain, firmware));
     if domain.features.acpi {
         let tables = 2 * MIB + 64 * KIB + PAGE;
-        blocks.push(Block::new("ACPI tables", tables, "they may grow; QEMU reserves, and SEV pins, the most"));
+        blocks.push(Block::new(
+            "ACPI tables",
+            tables,
+            "they may grow; QEMU reserves, and SEV pins, the most",
+        ));
     }
     for (index, video) in videos(domain).iter().enumerate() {
         let primary = video.primary.map_or(index == 0, Switch::is_on);
@@ -83,7 +93,11 @@ pub(super) fn of(domain: &Domain, firmware: &Firmware) -> Vec<Block> {
     for (index, tpm) in domain.devices.tpms.iter().enumerate() {
         let id = ids::numbered("tpm", index, &tpm.info);
         let pages = if tpm.model == Some(TpmModel::Crb) { 2 } else { 1 };
-        blocks.push(Block::new(format!("{id}: buffers"), pages * PAGE, "its command buffer and presence interface"));
+        blocks.push(Block::new(
+            format!("{id}: buffers"),
+            pages * PAGE,
+            "its command buffer and presence interface",
+        ));
     }
     blocks
 }
@@ -97,7 +111,12 @@ fn firmware_blocks(domain: &Domain, firmware: &Firmware) -> Vec<Block> {
     };
     match &firmware.code {
         Some(code) if code.placement == Placement::Rom => {
-            blocks.push(named("firmware", &code.path, USUAL_CODE + USUAL_VARIABLES, "the image, in memory (-bios)"));
+            blocks.push(named(
+                "firmware",
+                &code.path,
+                USUAL_CODE + USUAL_VARIABLES,
+                "the image, in memory (-bios)",
+            ));
         }
         Some(code) => {
             blocks.push(named("firmware", &code.path, USUAL_CODE, "the image, in flash (pflash0)"));
@@ -109,7 +128,12 @@ fn firmware_blocks(domain: &Domain, firmware: &Firmware) -> Vec<Block> {
         None => blocks.push(named("BIOS", Path::new(BIOS), 256 * KIB, "QEMU's own BIOS")),
     }
     if let Some(variables) = &firmware.variables {
-        blocks.push(named("UEFI variables", &variables.path, USUAL_VARIABLES, "the variable store, in flash (pflash1)"));
+        blocks.push(named(
+            "UEFI variables",
+            &variables.path,
+            USUAL_VARIABLES,
+            "the variable store, in flash (pflash1)",
+        ));
     }
     blocks.push(Block::new("option ROM area", 128 * KIB, "the PC's window for option ROMs (pc.rom)"));
     blocks
@@ -128,7 +152,11 @@ fn shows_bios_by_alias(machine: Option<&str>) -> bool {
 /// The graphics cards, with the one that libvirt adds for a display without any.
 fn videos(domain: &Domain) -> Vec<Video> {
     let devices = &domain.devices;
-    if devices.videos.is_empty() && !devices.graphics.is_empty() { vec![Video::default()] } else { devices.videos.clone() }
+    if devices.videos.is_empty() && !devices.graphics.is_empty() {
+        vec![Video::default()]
+    } else {
+        devices.videos.clone()
+    }
 }
 
 fn video_blocks(video: &Video, primary: bool, id: &str) -> Vec<Block> {
@@ -150,7 +178,9 @@ fn video_blocks(video: &Video, primary: bool, id: &str) -> Vec<Block> {
             memory(mebibytes(usual(video.vram, 16 * 1024)), "vram, a power of two"),
             rom("vgabios-stdvga.bin", 64 * KIB),
         ],
-        VideoModel::Cirrus => vec![memory(4 * MIB, "a Cirrus card has 4 MiB"), rom("vgabios-cirrus.bin", 64 * KIB)],
+        VideoModel::Cirrus => {
+            vec![memory(4 * MIB, "a Cirrus card has 4 MiB"), rom("vgabios-cirrus.bin", 64 * KIB)]
+        }
         VideoModel::Vmvga => vec![
             memory(mebibytes(usual(video.vram, 16 * 1024)), "vram, a power of two"),
             Block::new(format!("{id}: command queue"), 64 * KIB, "what a VMware card has"),

@@ -77,7 +77,8 @@ impl Demand {
     /// QEMU's memory blocks as one item of another sum.
     fn all_blocks(&self, blocks: u64) -> Item {
         if self.huge_pages {
-            let why = "those of the sum that SEV pins, but not RAM: huge pages are neither locked nor charged";
+            let why =
+                "those of the sum that SEV pins, but not RAM: huge pages are neither locked nor charged";
             return item("QEMU's memory blocks", blocks.saturating_sub(self.ram), why);
         }
         item("QEMU's memory blocks", blocks, "those of the sum that SEV pins")
@@ -91,19 +92,34 @@ impl Demand {
             item("QEMU's program and libraries", program, "what they map"),
             item("QEMU's heap", heap, "what it allocates to run the devices"),
         ];
-        let loaded =
-            self.loaded.iter().map(|path| sizes.files.get(path).copied().unwrap_or(32 * MIB)).fold(0, u64::saturating_add);
+        let loaded = self
+            .loaded
+            .iter()
+            .map(|path| sizes.files.get(path).copied().unwrap_or(32 * MIB))
+            .fold(0, u64::saturating_add);
         if loaded > 0 {
-            items.push(item("kernel and initial RAM disk", loaded, "QEMU keeps them for the firmware to fetch"));
+            items.push(item(
+                "kernel and initial RAM disk",
+                loaded,
+                "QEMU keeps them for the firmware to fetch",
+            ));
         }
         if self.iommu {
             let views = IOMMU_VIEW.saturating_mul(self.devices);
-            items.push(item("views of the IOMMU", views, "each device has its own view of the guest's memory"));
+            items.push(item(
+                "views of the IOMMU",
+                views,
+                "each device has its own view of the guest's memory",
+            ));
         }
         if self.emulated {
             let most = sizes.host_memory.map_or(TRANSLATED, |memory| TRANSLATED.min(memory / 8));
             let bytes = most.saturating_add(EMULATED_VCPU.saturating_mul(self.vcpus));
-            items.push(item("translated code", bytes, "an emulated guest's code is translated into this buffer"));
+            items.push(item(
+                "translated code",
+                bytes,
+                "an emulated guest's code is translated into this buffer",
+            ));
         }
         items
     }
@@ -113,7 +129,11 @@ impl Demand {
         let most = sizes.host_cpus.map_or(u64::MAX, |cpus| cpus.saturating_mul(ARENAS_PER_CPU));
         let mut items = vec![self.all_blocks(blocks)];
         items.extend(self.own(sizes));
-        items.push(item("stacks of threads", threads.saturating_mul(STACK), "8 MiB for each vCPU and each other thread"));
+        items.push(item(
+            "stacks of threads",
+            threads.saturating_mul(STACK),
+            "8 MiB for each vCPU and each other thread",
+        ));
         items.push(item(
             "heaps of threads",
             threads.min(most).saturating_mul(ARENA),
@@ -127,14 +147,27 @@ impl Demand {
         let mut items = vec![self.all_blocks(blocks)];
         items.extend(self.own(sizes));
         items.push(if self.locked {
-            item("stacks of threads", threads.saturating_mul(STACK), "locked, so that all of them is in memory")
+            item(
+                "stacks of threads",
+                threads.saturating_mul(STACK),
+                "locked, so that all of them is in memory",
+            )
         } else {
             item("stacks of threads", threads.saturating_mul(TOUCHED_STACK), "what of them is used")
         });
-        let tables = (self.ram / 4096).saturating_mul(PER_PAGE).saturating_add(self.vcpus.saturating_mul(VCPU));
-        items.push(item("the kernel's tables", tables, "page tables, KVM's tables and vCPUs, SEV's list of pages"));
+        let tables =
+            (self.ram / 4096).saturating_mul(PER_PAGE).saturating_add(self.vcpus.saturating_mul(VCPU));
+        items.push(item(
+            "the kernel's tables",
+            tables,
+            "page tables, KVM's tables and vCPUs, SEV's list of pages",
+        ));
         items.extend(self.cached.iter().map(|disk| {
-            item(format!("{disk}: cached tables"), TABLES, "the most that QEMU caches of a qcow2 image's tables")
+            item(
+                format!("{disk}: cached tables"),
+                TABLES,
+                "the most that QEMU caches of a qcow2 image's tables",
+            )
         }));
         Sum { items }
     }
@@ -150,13 +183,21 @@ impl Demand {
         let vcpus = self.more_vcpus.saturating_mul(STACK + VCPU);
         add("room for vCPUs", vcpus, "a stack for each vCPU that may be plugged");
         if self.pinning == Pinning::Registered {
-            let firmware = self.blocks.iter().find(|block| block.file().is_some()).map_or(0, |block| block.item(sizes).bytes);
+            let firmware = self
+                .blocks
+                .iter()
+                .find(|block| block.file().is_some())
+                .map_or(0, |block| block.item(sizes).bytes);
             add("the firmware, once more", firmware, "it is pinned a second time while it is encrypted");
         }
         if self.locked {
             let workers = if self.disks > 0 { MOST_WORKERS - self.readers() } else { MORE_READERS };
             let bytes = workers.saturating_mul(STACK).saturating_add(MORE_READERS * ARENA);
-            add("more threads for images", bytes, "at most 64 at a time read and write images; some get heaps");
+            add(
+                "more threads for images",
+                bytes,
+                "at most 64 at a time read and write images; some get heaps",
+            );
         }
         Sum { items }
     }

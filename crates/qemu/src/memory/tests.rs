@@ -47,7 +47,9 @@ fn every_item_is_named_and_has_a_reason() {
         <video><model type='qxl'/></video>\
         <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a'/><target dev='vda' bus='virtio'/></disk>";
     let sums = sums(SEV, LOCKED, devices);
-    check(&sums.pinned, expect![[r#"
+    check(
+        &sums.pinned,
+        expect![[r#"
         total 4436754432
         4294967296 guest RAM: what <memory> says, in whole MiB
            4001792 firmware: the image, in flash (pflash0)
@@ -60,16 +62,22 @@ fn every_item_is_named_and_has_a_reason() {
               8192 video0: modes: the table of a QXL card's modes
              65536 video0: ROM: its BIOS, rounded up to a power of two
             524288 net0: option ROM: for booting from the network, rounded up to a power of two; <rom enabled='no'/> leaves it out
-    "#]]);
-    check(&sums.address_space, expect![[r#"
+    "#]],
+    );
+    check(
+        &sums.address_space,
+        expect![[r#"
         total 5145591808
         4436754432 QEMU's memory blocks: those of the sum that SEV pins
           79691776 QEMU's program and libraries: what they map
           25165824 QEMU's heap: what it allocates to run the devices
           67108864 stacks of threads: 8 MiB for each vCPU and each other thread
          536870912 heaps of threads: the C library reserves 64 MiB for each thread, at most 8 times for each host processor
-    "#]]);
-    check(&sums.charge, expect![[r#"
+    "#]],
+    );
+    check(
+        &sums.charge,
+        expect![[r#"
         total 4677926912
         4436754432 QEMU's memory blocks: those of the sum that SEV pins
           79691776 QEMU's program and libraries: what they map
@@ -77,13 +85,17 @@ fn every_item_is_named_and_has_a_reason() {
           67108864 stacks of threads: locked, so that all of them is in memory
           35651584 the kernel's tables: page tables, KVM's tables and vCPUs, SEV's list of pages
           33554432 vda: cached tables: the most that QEMU caches of a qcow2 image's tables
-    "#]]);
-    check(&sums.later, expect![[r#"
+    "#]],
+    );
+    check(
+        &sums.later,
+        expect![[r#"
         total 803016704
           18874368 room for vCPUs: a stack for each vCPU that may be plugged
            4001792 the firmware, once more: it is pinned a second time while it is encrypted
          780140544 more threads for images: at most 64 at a time read and write images; some get heaps
-    "#]]);
+    "#]],
+    );
     assert_eq!(sums.needed(), (Largest::AddressSpace, sums.address_space.total()));
     assert_eq!(sums.limit() % (1 << 20), 0);
     assert!(sums.limit() >= sums.needed().1 + sums.later.total());

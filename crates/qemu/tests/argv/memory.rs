@@ -165,10 +165,27 @@ fn wrong(sums: &Sums, measured: &Measured) -> impl Iterator<Item = String> {
     let many = measured.locked.is_some_and(|locked| space * 10 > locked * 11);
     let low = measured.peak.is_some_and(|peak| charge < peak);
     [
-        blocks.then(|| format!("{pinned} bytes are to be pinned, QEMU's blocks have {}: {:#?}", measured.blocks, sums.pinned)),
-        few.then(|| format!("{space} bytes are less than what is locked, {:?}: {:#?}", measured.locked, sums.address_space)),
-        many.then(|| format!("{space} bytes are far more than what is locked, {:?}: {:#?}", measured.locked, sums.address_space)),
-        low.then(|| format!("{charge} bytes are less than the peak, {:?}: {:#?}", measured.peak, sums.charge)),
+        blocks.then(|| {
+            format!(
+                "{pinned} bytes are to be pinned, QEMU's blocks have {}: {:#?}",
+                measured.blocks, sums.pinned
+            )
+        }),
+        few.then(|| {
+            format!(
+                "{space} bytes are less than what is locked, {:?}: {:#?}",
+                measured.locked, sums.address_space
+            )
+        }),
+        many.then(|| {
+            format!(
+                "{space} bytes are far more than what is locked, {:?}: {:#?}",
+                measured.locked, sums.address_space
+            )
+        }),
+        low.then(|| {
+            format!("{charge} bytes are less than the peak, {:?}: {:#?}", measured.peak, sums.charge)
+        }),
     ]
     .into_iter()
     .flatten()
@@ -267,7 +284,8 @@ fn sizes(plan: &Plan) -> Sizes {
 
 fn measure(plan: &Plan, locked: bool, directory: &Path) -> Result<Measured, String> {
     let group = Group::make();
-    let enter = group.as_ref().map(|group| format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.path.display()));
+    let enter =
+        group.as_ref().map(|group| format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.path.display()));
     let wrapper = enter.as_ref().map_or_else(Vec::new, |enter| vec!["/bin/sh", "-c", enter.as_str(), "sh"]);
     let mut qemu = Paused::start(plan, directory, &wrapper)?;
     let list = qemu.ask("human-monitor-command", &json!({ "command-line": "info ramblock" }))?;

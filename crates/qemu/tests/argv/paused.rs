@@ -72,7 +72,9 @@ impl Paused {
     /// Sends a command and gives its answer.
     pub(crate) fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value, String> {
         let line = json!({ "execute": command, "arguments": arguments });
-        self.monitor.write_all(format!("{line}\n").as_bytes()).map_err(|e| self.with_words(&e.to_string()))?;
+        self.monitor
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(|e| self.with_words(&e.to_string()))?;
         let answer = self.next()?;
         answer.get("return").cloned().ok_or_else(|| answer.to_string())
     }

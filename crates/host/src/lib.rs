@@ -9,6 +9,7 @@ mod facts;
 mod keys;
 mod probe;
 mod root;
+pub mod settings;
 
 pub use assume::{AssumeError, assumptions};
 pub use facts::{

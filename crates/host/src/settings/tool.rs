@@ -76,3 +76,21 @@ impl Regeneration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_fails_is_told_with_its_command() {
+        let run = |code: &str| {
+            let command = Some(["/bin/sh", "-c", code].map(str::to_owned).to_vec());
+            Regeneration { config: "/boot/grub/grub.cfg".into(), command }.run()
+        };
+        assert!(run("exit 0").is_ok());
+        assert_eq!(
+            run("exit 3").unwrap_err().to_string(),
+            "`/bin/sh -c exit 3` failed (exit status: 3); run it again when its complaint is mended"
+        );
+    }
+}

@@ -1,7 +1,10 @@
 //! `sevirt host …`: what a host is, whether it can run confidential guests, and how to make it.
 
 mod check;
+mod disable;
+mod enable;
 mod facts;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -15,12 +18,16 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Check(check::Args),
+    Disable(disable::Args),
+    Enable(enable::Args),
     Facts(facts::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.action {
         Action::Check(args) => check::run(args),
+        Action::Disable(args) => disable::run(args),
+        Action::Enable(args) => enable::run(args),
         Action::Facts(args) => facts::run(args),
     }
 }

@@ -42,7 +42,10 @@ fn check(tree: &Path, arguments: &[&str], expected: &Expect) {
 fn a_diff_is_shown_and_written_and_taken_back() {
     let tree = tree();
     let before = fs::read(tree.path().join("etc/default/grub")).unwrap();
-    check(tree.path(), &["enable"], &expect![[r#"
+    check(
+        tree.path(),
+        &["enable"],
+        &expect![[r#"
         --- a/etc/default/grub
         +++ b/etc/default/grub
         @@ -1,2 +1,2 @@
@@ -59,9 +62,13 @@ fn a_diff_is_shown_and_written_and_taken_back() {
         note: a reboot is needed for mem_encrypt=on
         note: a reboot is needed for kvm_amd.sev=1: the running kernel's command line says otherwise
         exit 0
-    "#]]);
+    "#]],
+    );
     assert_eq!(fs::read(tree.path().join("etc/default/grub")).unwrap(), before);
-    check(tree.path(), &["enable", "--tech", "sev-es", "--apply"], &expect![[r#"
+    check(
+        tree.path(),
+        &["enable", "--tech", "sev-es", "--apply"],
+        &expect![[r#"
         --- a/etc/default/grub
         +++ b/etc/default/grub
         @@ -1,2 +1,2 @@
@@ -77,14 +84,22 @@ fn a_diff_is_shown_and_written_and_taken_back() {
         note: a reboot is needed for mem_encrypt=on
         note: a reboot is needed for kvm_amd.sev=1, kvm_amd.sev_es=1: the running kernel's command line says otherwise
         exit 0
-    "#]]);
-    check(tree.path(), &["enable", "--tech", "sev-es", "--apply"], &expect![[r#"
+    "#]],
+    );
+    check(
+        tree.path(),
+        &["enable", "--tech", "sev-es", "--apply"],
+        &expect![[r#"
         note: everything is as it has to be; nothing to do
         note: a reboot is needed for mem_encrypt=on
         note: a reboot is needed for kvm_amd.sev=1, kvm_amd.sev_es=1: the running kernel's command line says otherwise
         exit 0
-    "#]]);
-    check(tree.path(), &["disable", "--apply"], &expect![[r#"
+    "#]],
+    );
+    check(
+        tree.path(),
+        &["disable", "--apply"],
+        &expect![[r#"
         --- a/etc/default/grub
         +++ b/etc/default/grub
         @@ -1,2 +1,2 @@
@@ -99,26 +114,39 @@ fn a_diff_is_shown_and_written_and_taken_back() {
         note: `/boot/grub/grub.cfg` has to be made anew by `/usr/sbin/update-grub` on that system; no program is run here
         note: a reboot is needed before it is so
         exit 0
-    "#]]);
+    "#]],
+    );
     assert_eq!(fs::read(tree.path().join("etc/default/grub")).unwrap(), before);
     assert!(!tree.path().join("etc/modprobe.d").exists());
-    check(tree.path(), &["disable"], &expect![[r#"
+    check(
+        tree.path(),
+        &["disable"],
+        &expect![[r#"
         note: `sevirt host enable` has written nothing here; nothing to do
         exit 0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_can_not_be_told_is_an_error() {
     let tree = tree();
     fs::write(tree.path().join("etc/default/grub"), "GRUB_CMDLINE_LINUX=\"$(cat /etc/words)\"\n").unwrap();
-    check(tree.path(), &["enable"], &expect![[r#"
+    check(
+        tree.path(),
+        &["enable"],
+        &expect![[r#"
         error: `/etc/default/grub`, line 1: a part of it can not be told without running it; add the words to the kernel's command line by hand
         exit 2
-    "#]]);
+    "#]],
+    );
     fs::write(tree.path().join("etc/default/grub"), "GRUB_CMDLINE_LINUX=\"quiet\n").unwrap();
-    check(tree.path(), &["enable"], &expect![[r#"
+    check(
+        tree.path(),
+        &["enable"],
+        &expect![[r#"
         error: read the shell's assignments: `/etc/default/grub` is not a shell script that can be sourced: line 1: a double quote is not closed
         exit 2
-    "#]]);
+    "#]],
+    );
 }

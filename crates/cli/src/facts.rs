@@ -1,5 +1,7 @@
 //! Where a command gets the host's facts from: this machine, another machine's files, or a file of facts.
 
+mod emulators;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -33,12 +35,10 @@ pub(crate) struct HostFacts {
 
 impl FactsArgs {
     pub(crate) fn gather(&self) -> anyhow::Result<HostFacts> {
-        let (facts, root) = match &self.facts {
-            Some(path) => (read(path)?, None),
-            None => {
-                let root = self.root.clone().map_or_else(Root::live, Root::at);
-                (host::probe(&root), Some(root))
-            }
+        let (facts, root) = match (&self.facts, &self.root) {
+            (Some(path), _) => (read(path)?, None),
+            (None, Some(directory)) => of(Root::open(directory)?),
+            (None, None) => of(Root::live()),
         };
         let assumptions =
             self.assume.iter().flat_map(|text| host::assumptions(text)).map(str::to_owned).collect();
@@ -46,6 +46,10 @@ impl FactsArgs {
         gathered.assume()?;
         Ok(gathered)
     }
+}
+
+fn of(root: Root) -> (Facts, Option<Root>) {
+    (host::probe(&root), Some(root))
 }
 
 fn read(path: &Path) -> anyhow::Result<Facts> {
@@ -57,8 +61,8 @@ fn read(path: &Path) -> anyhow::Result<Facts> {
 impl HostFacts {
     /// Of this machine.
     pub(crate) fn live() -> Self {
-        let root = Root::live();
-        Self { facts: host::probe(&root), root: Some(root), assumptions: Vec::new() }
+        let (facts, root) = of(Root::live());
+        Self { facts, root, assumptions: Vec::new() }
     }
 
     fn assume(&mut self) -> Result<(), AssumeError> {
@@ -69,15 +73,48 @@ impl HostFacts {
         self.facts
     }
 
+    /// The facts with those about the QEMU binaries of this host's distribution, which have to be started to answer.
+    pub(crate) fn with_emulators(mut self) -> anyhow::Result<Self> {
+        let found = self.root.as_ref().map(Root::emulators).unwrap_or_default();
+        for path in found {
+            self.add_emulator(path);
+        }
+        self.assume()?;
+        Ok(self)
+    }
+
     /// The facts with those about the files that the domain names.
     pub(crate) fn about(&mut self, document: &Document) -> &Facts {
+        let (domain, _) = Domain::read(document);
         if let Some(root) = &self.root {
-            let (domain, _) = Domain::read(document);
             for path in rules::images(&domain) {
-                let look = || host::firmware_image(&root.path(&path.to_string_lossy()));
-                self.facts.images.entry(path.to_owned()).or_insert_with(look);
+                self.facts.images.entry(path.to_owned()).or_insert_with(|| root.firmware_image(path));
             }
         }
+        self.add_emulator(daemon::start::emulator(&domain));
+        // They were understood when the facts were gathered, and mean the same now.
+        let _ = self.assume();
         &self.facts
+    }
+
+    fn add_emulator(&mut self, path: PathBuf) {
+        if self.facts.emulators.iter().any(|emulator| emulator.path == path) {
+            return;
+        }
+        match &self.root {
+            Some(root) => {
+                let emulator = root.emulator(&path).unwrap_or_else(|| emulators::ask(&path));
+                self.facts.emulators.push(emulator);
+            }
+            // Nobody asked it, so there is nothing to say; but what is assumed of QEMU holds for this one too.
+            None if self
+                .assumptions
+                .iter()
+                .any(|text| text.starts_with("qemu=") || text.starts_with("host=")) =>
+            {
+                self.facts.emulators.push(host::Emulator { path, ..host::Emulator::default() });
+            }
+            None => {}
+        }
     }
 }

@@ -44,18 +44,60 @@ impl<T> Fact<T> {
         }
     }
 
-    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Fact<U> {
+    pub(crate) fn as_ref(&self) -> Fact<&T> {
         match self {
-            Self::Known(value) => Fact::Known(convert(value)),
+            Self::Known(value) => Fact::Known(value),
+            Self::Absent => Fact::Absent,
+            Self::Unreadable { path, errno, why } => {
+                Fact::Unreadable { path: path.clone(), errno: *errno, why: why.clone() }
+            }
+        }
+    }
+
+    /// What follows from a known value, itself known, absent or unreadable.
+    pub(crate) fn and_fact<U>(self, convert: impl FnOnce(T) -> Fact<U>) -> Fact<U> {
+        match self {
+            Self::Known(value) => convert(value),
             Self::Absent => Fact::Absent,
             Self::Unreadable { path, errno, why } => Fact::Unreadable { path, errno, why },
         }
     }
 
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Fact<U> {
+        self.and_fact(|value| Fact::Known(convert(value)))
+    }
+
+    /// `None` is absent.
+    pub(crate) fn and_then<U>(self, convert: impl FnOnce(T) -> Option<U>) -> Fact<U> {
+        self.and_fact(|value| Fact::of_option(convert(value)))
+    }
+
+    /// What cannot be understood is unreadable, and why.
+    pub(crate) fn and_try<U>(self, path: &str, convert: impl FnOnce(T) -> Result<U, String>) -> Fact<U> {
+        self.and_fact(|value| match convert(value) {
+            Ok(value) => Fact::Known(value),
+            Err(why) => Fact::Unreadable { path: path.to_owned(), errno: 0, why },
+        })
+    }
+
+    /// Absent is a known `None`.
+    pub(crate) fn optional(self) -> Fact<Option<T>> {
+        match self {
+            Self::Absent => Fact::Known(None),
+            other => other.map(Some),
+        }
+    }
+
+    pub(crate) fn of_option(value: Option<T>) -> Self {
+        value.map_or(Self::Absent, Self::Known)
+    }
+
     pub(crate) fn of_io(path: &str, result: io::Result<T>) -> Self {
         match result {
             Ok(value) => Self::Known(value),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Absent,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Self::Absent
+            }
             Err(error) => Self::Unreadable {
                 path: path.to_owned(),
                 errno: error.raw_os_error().unwrap_or(0),

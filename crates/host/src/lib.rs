@@ -5,6 +5,7 @@
 pub mod boot;
 
 mod assume;
+mod description;
 mod facts;
 mod keys;
 mod probe;
@@ -12,6 +13,7 @@ mod root;
 pub mod settings;
 
 pub use assume::{AssumeError, assumptions};
+pub use description::DescriptionError;
 pub use facts::{
     AclEntry, AclTag, AppArmor, Area, Asids, Boot, BootLoader, CapabilityCache, Cgroup, CgroupVersion, Count,
     Cpu, Dependency, Device, Emulator, Fact, Facts, FirmwareImage, KvmAmd, Libvirt, Loader, LockedMemory,

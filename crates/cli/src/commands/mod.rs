@@ -12,7 +12,7 @@ mod lab_agent;
 mod lint;
 mod man;
 mod measure;
-mod run;
+pub(crate) mod run;
 mod secret;
 mod session;
 mod verify;

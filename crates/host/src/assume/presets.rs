@@ -109,9 +109,9 @@ const TABLE: [Host; 6] = [
     // The outer machine's processor and what its simulated secure processor says.
     Host {
         name: "lab",
-        family: 0x0f,
-        model: 107,
-        stepping: 1,
+        family: 0x17,
+        model: 0x01,
+        stepping: 2,
         microcode: "0x1000065",
         sme: false,
         snp: true,

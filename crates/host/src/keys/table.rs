@@ -142,7 +142,7 @@ pub(crate) const KEYS: &[Key] = &[
     fact(
         "snp_platform",
         Object,
-        "SNP_PLATFORM_STATUS of the AMD secure processor (AMD 56860), asked through `/dev/sev`; absent where the kernel cannot ask that.",
+        "SNP_PLATFORM_STATUS of the AMD secure processor (AMD 56860), asked through `/dev/sev`; absent where the kernel cannot ask that, or not before SNP is initialised.",
     ),
     plain("snp_platform.api_major", Number, "Major version of the firmware's SNP API."),
     plain("snp_platform.api_minor", Number, "Minor version of the firmware's SNP API."),
@@ -298,7 +298,7 @@ pub(crate) const KEYS: &[Key] = &[
     plain(
         "emulators",
         List,
-        "QEMU binaries: those of distributions that are there (`/usr/bin/qemu-system-x86_64`, `/usr/libexec/qemu-kvm`, `/usr/bin/qemu-kvm`, `/usr/bin/kvm`), and the one that a judged domain names.",
+        "QEMU binaries: those of distributions that are there (`/usr/bin/qemu-system-x86_64`, `/usr/libexec/qemu-kvm`, `/usr/bin/qemu-kvm`), and the one that a judged domain names.",
     ),
     plain("emulators[].path", Text, "The binary."),
     fact(

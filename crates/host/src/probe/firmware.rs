@@ -2,7 +2,6 @@
 //! because they do not always say the same.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use attest::{CodeWidth, code_width, ovmf};
@@ -39,7 +38,7 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
         .filter_map(|path| {
             let text = root.text(&path);
             let descriptor = Descriptor::parse(text.known()?).ok()?;
-            let image = firmware_image(&root.path(descriptor.executable()));
+            let image = root.firmware_image(Path::new(descriptor.executable()));
             Some(Loader { path: PathBuf::from(path), descriptor, image })
         })
         .collect();
@@ -47,7 +46,7 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
         if loaders.iter().any(|loader| loader.descriptor.executable() == code) {
             continue;
         }
-        let image = firmware_image(&root.path(code));
+        let image = root.firmware_image(Path::new(code));
         if image.known().is_some_and(|image| image.code_bits == Some(64)) {
             loaders.push(Loader {
                 path: PathBuf::from(code),
@@ -76,24 +75,26 @@ fn undescribed(code: &str, variables: &str) -> Descriptor {
     }
 }
 
-/// What a firmware image says of itself.
+/// What a firmware image of this machine says of itself.
 #[must_use]
 pub fn firmware_image(path: &Path) -> Fact<FirmwareImage> {
-    let read = || -> io::Result<FirmwareImage> {
-        let file = std::fs::File::open(path)?;
-        let mut bytes = Vec::new();
-        file.take(IMAGE_SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > IMAGE_SIZE_LIMIT {
-            return Err(io::Error::other("larger than 64 MiB, which no firmware image is"));
-        }
-        let tables = tables(&bytes).map_err(|error| error.to_string());
-        let code_bits = code_width(&bytes).map(|width| match width {
-            CodeWidth::Bits32 => 32,
-            CodeWidth::Bits64 => 64,
+    Root::live().firmware_image(path)
+}
+
+impl Root {
+    /// What a firmware image says of itself.
+    #[must_use]
+    pub fn firmware_image(&self, path: &Path) -> Fact<FirmwareImage> {
+        let image = self.bytes(path, IMAGE_SIZE_LIMIT).map(|bytes| FirmwareImage {
+            size: bytes.len() as u64,
+            tables: tables(&bytes).map_err(|error| error.to_string()),
+            code_bits: code_width(&bytes).map(|width| match width {
+                CodeWidth::Bits32 => 32,
+                CodeWidth::Bits64 => 64,
+            }),
         });
-        Ok(FirmwareImage { size: bytes.len() as u64, tables, code_bits })
-    };
-    Fact::of_io(&path.to_string_lossy(), read())
+        Fact::of_io(&path.to_string_lossy(), image)
+    }
 }
 
 fn tables(image: &[u8]) -> Result<Tables, ovmf::FirmwareError> {

@@ -1,5 +1,7 @@
 //! `sevirt host facts`: what is known about a host, and what could not be looked at.
 
+mod rows;
+
 use std::process::ExitCode;
 
 use crate::facts::FactsArgs;
@@ -21,10 +23,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let facts = args.facts.gather()?.into_facts();
-    let facts = facts.to_json();
-    let mut text = serde_json::to_string_pretty(&facts)?;
-    text.push('\n');
+    let facts = args.facts.gather()?.with_emulators()?.into_facts();
+    let text = if args.json {
+        format!("{}\n", serde_json::to_string_pretty(&facts.to_json())?)
+    } else {
+        rows::table(&facts)
+    };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

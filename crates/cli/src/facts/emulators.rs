@@ -1,0 +1,91 @@
+//! Facts about this machine's QEMU binaries: their own answers, remembered while nothing changes them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use host::{Emulator, Fact};
+use qemu::Caps;
+
+use crate::commands::run::cached_caps;
+
+/// The objects that make a confidential guest.
+const SEV_OBJECTS: [&str; 2] = ["sev-guest", "sev-snp-guest"];
+
+/// What the binary says of itself. A domain may come from anybody and name any program: only what is QEMU by its name
+/// and belongs to root is started.
+pub(super) fn ask(path: &Path) -> Emulator {
+    let unknown = |version| Emulator { path: path.to_owned(), version, ..Emulator::default() };
+    let unreadable = |errno, why| Fact::Unreadable { path: path.display().to_string(), errno, why };
+    match may_be_started(path) {
+        Ok(true) => {}
+        Ok(false) => {
+            let why = "not started to be asked: only root's programs called qemu-system-… or qemu-kvm are";
+            return unknown(unreadable(0, why.to_owned()));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return unknown(Fact::Absent),
+        Err(error) => return unknown(unreadable(error.raw_os_error().unwrap_or(0), error.to_string())),
+    }
+    match cached_caps(path) {
+        Ok(caps) => answered(path, &caps),
+        Err(error) => unknown(unreadable(0, format!("{:#}", anyhow::Error::new(error)))),
+    }
+}
+
+fn may_be_started(path: &Path) -> io::Result<bool> {
+    let file = fs::canonicalize(path)?;
+    let found = fs::metadata(&file)?;
+    let is_named = [Some(path), Some(file.as_path())].into_iter().flatten().any(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("qemu-system-") || name == "qemu-kvm" || name == "kvm"
+    });
+    Ok(is_named && found.is_file() && found.uid() == 0 && found.mode() & 0o022 == 0)
+}
+
+fn answered(path: &Path, caps: &Caps) -> Emulator {
+    let version = &caps.version.qemu;
+    Emulator {
+        path: path.to_owned(),
+        version: Fact::Known(format!("{}.{}.{}", version.major, version.minor, version.micro)),
+        machines: caps
+            .machines
+            .iter()
+            .map(|machine| machine.name.clone())
+            .filter(|name| name != "none")
+            .collect(),
+        sev_objects: SEV_OBJECTS.into_iter().filter(|object| caps.has(object)).map(str::to_owned).collect(),
+        sev_refusal: caps.sev.as_ref().err().cloned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_program_of_whoever_wrote_the_domain_is_not_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let marker = directory.path().join("started");
+        let program = |name: &str, mode| {
+            let path = directory.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\ntouch '{}'\n", marker.display())).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        symlink(program("evil", 0o755), directory.path().join("link")).unwrap();
+        for path in
+            [program("qemu-img", 0o755), program("qemu-system-x86_64", 0o777), directory.path().join("link")]
+        {
+            let Fact::Unreadable { errno: 0, .. } = ask(&path).version else { panic!("{path:?} was asked") };
+        }
+        assert!(!marker.exists());
+    }
+
+    #[test]
+    fn a_binary_that_is_not_there_is_absent() {
+        assert_eq!(ask(Path::new("/nowhere/qemu-kvm")).version, Fact::Absent);
+    }
+}

@@ -77,7 +77,7 @@ fn yes(is: bool) -> &'static str {
 /// Bytes in the largest unit that leaves no fraction.
 fn bytes(count: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let fits = units.into_iter().find(|(shift, _)| count > 0 && count % (1 << shift) == 0);
+    let fits = units.into_iter().find(|(shift, _)| count > 0 && count.is_multiple_of(1 << shift));
     fits.map_or_else(|| format!("{count} bytes"), |(shift, unit)| format!("{} {unit}", count >> shift))
 }
 

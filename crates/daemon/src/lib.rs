@@ -1,5 +1,6 @@
 //! What runs guests: the probe that asks a QEMU binary what it can do, and the supervisor of one virtual machine.
 
+pub mod domain_caps;
 pub mod expected;
 pub mod owner;
 pub mod probe;

@@ -1,6 +1,7 @@
 //! The list of commands. One file each; this one holds only what is common.
 
 mod argv;
+mod caps;
 mod certs;
 mod completions;
 mod digest;
@@ -38,6 +39,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Argv(argv::Args),
+    Caps(caps::Args),
     Certs(certs::Args),
     Completions(completions::Args),
     Digest(digest::Args),
@@ -60,6 +62,7 @@ impl Command {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Argv(args) => argv::run(&args),
+            Self::Caps(args) => caps::run(&args),
             Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
             Self::Digest(args) => digest::run(args),

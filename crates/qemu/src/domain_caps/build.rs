@@ -157,16 +157,16 @@ fn cpu_modes(caps: &Caps, extent: &Extent, kind: DomainKind, here: &Here) -> Cpu
     CpuModes {
         host_passthrough: kvm.then_some(passthrough),
         maximum: caps.cpu_model("max").map(|_| maximum),
-        host_model: host_model(caps, here),
+        host_model: host_model(caps, here.address_bits.filter(|_| kvm)),
         custom: caps.cpu_models.iter().filter_map(custom).collect(),
     }
 }
 
-fn host_model(caps: &Caps, here: &Here) -> Option<HostModel> {
+fn host_model(caps: &Caps, address_bits: Option<u32>) -> Option<HostModel> {
     let choice = cpu::host_model(caps)?;
     let features = choice.features.iter().map(|(name, on)| (models::feature(name), *on)).collect();
     let vendor = models::vendor(&choice.model)?;
-    Some(HostModel { model: choice.model, vendor, address_bits: here.address_bits, features })
+    Some(HostModel { model: choice.model, vendor, address_bits, features })
 }
 
 fn custom(model: &CpuDefinition) -> Option<CustomModel> {

@@ -7,6 +7,7 @@ mod facts;
 mod input;
 mod owner;
 mod render;
+mod replace;
 mod style;
 
 use std::process::ExitCode;

@@ -1,34 +1,33 @@
-//! `sevirt fix FILE`: mends what `lint` finds, touching no byte that a fix does not name.
+//! `sevirt fix FILE…`: mends what `lint` finds, touching no byte that a fix does not name.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, fchown};
-use std::path::Path;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use rules::{Allowed, Fixed, Safety};
 
-use crate::facts::FactsArgs;
-use crate::input::{Input, STDIN};
-use crate::render::{Judged, diff, print, text};
-use crate::style;
+use crate::facts::{FactsArgs, HostFacts};
+use crate::input::{self, Source};
+use crate::render::{Judged, Printer, diff, text};
+use crate::replace::replace;
+use crate::style::{self, Chain, Look};
 
 /// Mend what `lint` finds; only the bytes that a fix names change
 ///
 /// Without `--write` nothing is written: the diff is shown. Exit status: 0 no errors are left, 1 some are, 2 it could not
 /// be done.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sevirt fix guest.xml\n  sevirt fix guest.xml --write\n  \
+#[command(after_help = "Examples:\n  sevirt fix guest.xml\n  sevirt fix *.xml --write\n  \
                         virsh dumpxml guest | sevirt fix - --write >fixed.xml")]
 pub(crate) struct Args {
-    /// Domain XML; `-` is standard input, which `--write` answers on standard output
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// Domain XML; a directory stands for all domains in `*.xml` files below it, `-` for standard input, which `--write`
+    /// answers on standard output
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
     /// Show what would change (the default)
     #[arg(long, conflicts_with = "write")]
     diff: bool,
-    /// Replace the file
+    /// Replace the files
     #[arg(long)]
     write: bool,
     /// Also make fixes that change the launch measurement or the guest's view of its devices
@@ -41,28 +40,73 @@ pub(crate) struct Args {
     facts: FactsArgs,
 }
 
+/// What came of one file.
+enum Outcome {
+    Mended,
+    ErrorsLeft,
+    CouldNot,
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let allowed = Allowed::named(args.allow.iter().map(String::as_str))?;
     let mut facts = args.facts.gather()?;
-    let input = Input::read(&args.file)?;
+    let mut out = Printer::new();
+    let (mut errors_left, mut could_not) = (false, false);
+    for source in input::sources(&args.files) {
+        let outcome = source.map_err(anyhow::Error::from);
+        match outcome.and_then(|source| one(args, &source, &mut facts, &allowed, &mut out)) {
+            Ok(Outcome::Mended) => {}
+            Ok(Outcome::ErrorsLeft) => errors_left = true,
+            Ok(Outcome::CouldNot) => could_not = true,
+            Err(error) => {
+                could_not = true;
+                style::complain(&Chain(&error));
+            }
+        }
+    }
+    out.flush()?;
+    Ok(match (could_not, errors_left) {
+        (true, _) => ExitCode::from(super::COULD_NOT),
+        (false, true) => ExitCode::from(super::FOUND),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+fn one(
+    args: &Args,
+    source: &Source,
+    facts: &mut HostFacts,
+    allowed: &Allowed,
+    out: &mut Printer,
+) -> anyhow::Result<Outcome> {
+    let input = source.read()?;
     let document = match input.parse() {
         Ok(document) => document,
         Err(error) => {
-            let shown = text::render(&Judged::ill_formed(input, &error));
-            anstream::stderr().lock().write_all(shown.as_bytes())?;
-            return Ok(ExitCode::from(super::COULD_NOT));
+            let look = Look::of(&std::io::stderr());
+            let shown = text::render(&Judged::ill_formed(input, &error), look);
+            std::io::stderr().lock().write_all(shown.as_bytes())?;
+            return Ok(Outcome::CouldNot);
         }
     };
+    if source.passes_over(&document) {
+        style::passed_over(&input.name, document.root().name());
+        return Ok(Outcome::Mended);
+    }
     let safety = if args.allow_unsafe { Safety::Unsafe } else { Safety::Safe };
     let facts = facts.about(&document);
-    let Fixed { document: fixed, applied } = rules::fix(&document, facts, &allowed, safety);
+    let Fixed { document: fixed, applied } = rules::fix(&document, facts, allowed, safety);
     if !args.write {
-        let shown = style::diff(&diff::unified(&input.name, document.text(), fixed.text()));
-        print(&shown)?;
-    } else if args.file == STDIN {
-        io::stdout().lock().write_all(fixed.text().as_bytes())?;
-    } else if !applied.is_empty() {
-        replace(Path::new(&args.file), fixed.text()).with_context(|| format!("write `{}`", args.file))?;
+        let diff = diff::unified(&input.name, document.text(), fixed.text());
+        let shown = if out.look.colour { style::diff(&diff) } else { diff };
+        out.print(&shown)?;
+    } else if let Some(path) = source.path() {
+        if !applied.is_empty() {
+            replace(path, document.text(), fixed.text())
+                .with_context(|| format!("write `{}`", input.name))?;
+        }
+    } else {
+        out.print(fixed.text())?;
     }
     let mut told = anstream::stderr().lock();
     for fix in &applied {
@@ -71,29 +115,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if applied.is_empty() {
         writeln!(told, "{}: nothing to fix", input.name)?;
     }
-    let left = rules::lint(&fixed, facts, &allowed);
-    if !left.has_errors() {
-        return Ok(ExitCode::SUCCESS);
+    if !rules::lint(&fixed, facts, allowed).has_errors() {
+        return Ok(Outcome::Mended);
     }
     writeln!(told, "{}: errors are left that no fix was made for; `sevirt lint` shows them", input.name)?;
-    Ok(ExitCode::from(super::FOUND))
-}
-
-/// Replaces a file by another of the same owner and mode, so that at no moment there is less than one of them.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    // A link stays a link.
-    let path = path.canonicalize()?;
-    let directory = path.parent().unwrap_or_else(|| Path::new("/"));
-    let old = path.metadata()?;
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(text.as_bytes())?;
-    let file = new.as_file();
-    let owner = file.metadata()?;
-    if (owner.uid(), owner.gid()) != (old.uid(), old.gid()) {
-        fchown(file, Some(old.uid()), Some(old.gid()))?;
-    }
-    file.set_permissions(old.permissions())?;
-    file.sync_all()?;
-    new.persist(&path)?;
-    File::open(directory)?.sync_all()
+    Ok(Outcome::ErrorsLeft)
 }

@@ -186,8 +186,7 @@ fn judge(
     host.about(&document);
     let facts = host.into_facts();
     let report = rules::lint(&document, &facts, allowed);
-    let judged =
-        Judged { input, document: Some(document), findings: report.findings, allowed: report.allowed };
+    let judged = Judged::new(input, document, report.findings, report.allowed);
     reporter.findings(&judged);
     reporter.stage("lint");
     let errors = judged.count(Severity::Error);

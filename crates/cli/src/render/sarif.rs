@@ -10,32 +10,61 @@ use rules::{Finding, Rule, TABLE};
 use serde_json::{Value, json};
 
 use super::Judged;
+use super::json::indented;
 use crate::input::STDIN_NAME;
 
-pub(crate) fn render(judged: &[Judged]) -> anyhow::Result<String> {
-    let results: Vec<Value> = judged
-        .iter()
-        .flat_map(|judged| {
-            let found = judged.findings.iter().map(|finding| result(judged, finding));
-            found.chain(judged.allowed.iter().map(|finding| suppressed(judged, finding)))
-        })
-        .collect();
-    let log = json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "sevirt",
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": TABLE.iter().map(|entry| rule(entry.rule)).collect::<Vec<_>>(),
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    let mut text = serde_json::to_string_pretty(&log)?;
-    text.push('\n');
-    Ok(text)
+/// The schema that the log obeys.
+const SCHEMA: &str =
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
+
+/// A log, written piece by piece: head, the results of each input, end.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    started: bool,
+}
+
+impl Log {
+    pub(crate) fn head() -> anyhow::Result<String> {
+        let driver = json!({
+            "name": "sevirt",
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": TABLE.iter().map(|entry| rule(entry.rule)).collect::<Vec<_>>(),
+        });
+        Ok(format!(
+            "{{\n  \"$schema\": \"{SCHEMA}\",\n  \"version\": \"2.1.0\",\n  \"runs\": [\n    {{\n      \
+             \"tool\": {{\n        \"driver\": {}\n      }},\n      \"columnKind\": \"unicodeCodePoints\",\n      \
+             \"results\": [",
+            indented(&serde_json::to_string_pretty(&driver)?, "        ").trim_start()
+        ))
+    }
+
+    /// The results of one more input.
+    pub(crate) fn add(&mut self, judged: &Judged) -> anyhow::Result<String> {
+        let found = judged.findings.iter().map(|finding| result(judged, finding));
+        let suppressed = judged.allowed.iter().map(|finding| suppressed(judged, finding));
+        let mut text = String::new();
+        for result in found.chain(suppressed) {
+            text.push_str(if self.started { ",\n" } else { "\n" });
+            self.started = true;
+            text.push_str(&indented(&serde_json::to_string_pretty(&result)?, "        "));
+        }
+        Ok(text)
+    }
+
+    /// The end of the log; `failures` are inputs that could not be read.
+    pub(crate) fn end(&self, failures: &[String]) -> anyhow::Result<String> {
+        let notifications: Vec<Value> =
+            failures.iter().map(|failure| json!({"level": "error", "message": {"text": failure}})).collect();
+        let invocation = json!({
+            "executionSuccessful": failures.is_empty(),
+            "toolExecutionNotifications": notifications,
+        });
+        let close = if self.started { "\n      ]" } else { "]" };
+        Ok(format!(
+            "{close},\n      \"invocations\": [\n{}\n      ]\n    }}\n  ]\n}}\n",
+            indented(&serde_json::to_string_pretty(&invocation)?, "        ")
+        ))
+    }
 }
 
 fn rule(rule: &Rule) -> Value {

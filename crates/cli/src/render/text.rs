@@ -1,6 +1,6 @@
 //! Findings for people: the place in the source with what is wrong there, what it means, and the mend.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -8,18 +8,24 @@ use domain::Span;
 use rules::{Finding, Safety, Severity};
 
 use super::Judged;
+use crate::style::Look;
 
 /// More of the source than this is not shown for one finding; some domains have no line ends.
 const SHOWN: usize = 16 * 1024;
 /// More findings than this are counted, not shown.
 const LISTED: usize = 200;
 
-/// All that was found about one input, with escape sequences for colour.
-pub(crate) fn render(judged: &Judged) -> String {
-    let renderer = Renderer::styled();
+/// All that was found about one input.
+pub(crate) fn render(judged: &Judged, look: Look) -> String {
+    let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = match look.width {
+        Some(width) => renderer.term_width(width),
+        None => renderer,
+    };
     let mut out = String::new();
     for finding in judged.findings.iter().take(LISTED) {
-        let _ = writeln!(out, "{}\n", renderer.render(&report(judged, finding)));
+        let shown = Shown::new(finding, look);
+        let _ = writeln!(out, "{}\n", renderer.render(&report(judged, finding, &shown)));
     }
     if let Some(more) = judged.findings.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(out, "{}: {more} more findings are not shown", judged.input.name);
@@ -29,17 +35,45 @@ pub(crate) fn render(judged: &Judged) -> String {
         let Finding { code, name, message, .. } = finding;
         let _ = writeln!(out, "{}:{place}: allowed: {code} {name}: {message}", judged.input.name);
     }
-    let _ = writeln!(out, "{}", summary(judged));
+    let tally = Tally::of(judged);
+    let _ = writeln!(out, "{}: {tally}", judged.input.name);
     out
 }
 
-fn report<'j>(judged: &'j Judged, finding: &'j Finding) -> Vec<Group<'j>> {
+/// What a finding says, in lines that fit.
+struct Shown {
+    message: String,
+    help: Option<String>,
+    fix: Option<String>,
+}
+
+impl Shown {
+    fn new(finding: &Finding, look: Look) -> Self {
+        /// `   = help: ` before a line, with line numbers of three digits.
+        const HELP_INDENT: usize = 12;
+        let title = format!("{}[{} {}]: ", finding.severity, finding.code, finding.name).len();
+        let fix = finding.fix.as_ref().map(|fix| {
+            let how = match fix.safety {
+                Safety::Safe => "`sevirt fix`",
+                Safety::Unsafe => "`sevirt fix --unsafe`",
+            };
+            look.wrap(&format!("{} ({how} does it)", fix.title), HELP_INDENT)
+        });
+        Self {
+            message: look.wrap(&finding.message, title),
+            help: finding.help.as_ref().map(|help| look.wrap(help, HELP_INDENT)),
+            fix,
+        }
+    }
+}
+
+fn report<'j>(judged: &'j Judged, finding: &'j Finding, shown: &'j Shown) -> Vec<Group<'j>> {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let title = level.primary_title(&finding.message).id(format!("{} {}", finding.code, finding.name));
+    let title = level.primary_title(&shown.message).id(format!("{} {}", finding.code, finding.name));
     let mut group = match window(judged, finding) {
         Some(window) => title.element(snippet(judged, finding, &window)),
         None => {
@@ -48,16 +82,11 @@ fn report<'j>(judged: &'j Judged, finding: &'j Finding) -> Vec<Group<'j>> {
             title.element(origin.line(place.line).char_column(place.column))
         }
     };
-    if let Some(help) = &finding.help {
+    if let Some(help) = &shown.help {
         group = group.element(Level::HELP.message(help));
     }
-    if let Some(fix) = &finding.fix {
-        let how = match fix.safety {
-            Safety::Safe => "`sevirt fix`",
-            Safety::Unsafe => "`sevirt fix --unsafe`",
-        };
-        let message = format!("{} ({how} does it)", fix.title);
-        group = group.element(Level::HELP.with_name("fix").message(message));
+    if let Some(fix) = &shown.fix {
+        group = group.element(Level::HELP.with_name("fix").message(fix));
     }
     vec![group]
 }
@@ -91,33 +120,73 @@ fn window(judged: &Judged, finding: &Finding) -> Option<Range<usize>> {
     (end - start <= SHOWN).then_some(start..end)
 }
 
-fn summary(judged: &Judged) -> String {
-    let name = &judged.input.name;
-    let counts: Vec<String> =
-        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
-            .into_iter()
-            .filter_map(|(severity, word)| match judged.count(severity) {
-                0 => None,
-                1 => Some(format!("1 {word}")),
-                number => Some(format!("{number} {word}s")),
-            })
-            .collect();
-    if counts.is_empty() {
-        return format!("{name}: nothing found");
+/// The last line where several inputs were given.
+pub(crate) fn total(tally: &Tally, failures: usize) -> String {
+    let domains = if tally.judged == 1 { "domain" } else { "domains" };
+    let unread = if failures == 0 { String::new() } else { format!(", {failures} could not be read") };
+    format!("{} {domains}, {} with errors{unread}: {tally}\n", tally.judged, tally.refused)
+}
+
+/// How much was found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Inputs.
+    pub(crate) judged: usize,
+    /// Those with errors.
+    pub(crate) refused: usize,
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+    safe_fixes: usize,
+    unsafe_fixes: usize,
+}
+
+impl Tally {
+    pub(crate) fn of(judged: &Judged) -> Self {
+        let fixes = |safety| {
+            let fixes = judged.findings.iter().filter_map(|finding| finding.fix.as_ref());
+            fixes.filter(|fix| fix.safety == safety).count()
+        };
+        let errors = judged.count(Severity::Error);
+        Self {
+            judged: 1,
+            refused: usize::from(errors > 0),
+            errors,
+            warnings: judged.count(Severity::Warning),
+            notes: judged.count(Severity::Note),
+            safe_fixes: fixes(Safety::Safe),
+            unsafe_fixes: fixes(Safety::Unsafe),
+        }
     }
-    let fixes = |safety| {
-        judged
-            .findings
-            .iter()
-            .filter_map(|finding| finding.fix.as_ref())
-            .filter(|fix| fix.safety == safety)
-            .count()
-    };
-    let fixable = match (fixes(Safety::Safe), fixes(Safety::Unsafe)) {
-        (0, 0) => String::new(),
-        (safe, 0) => format!("; `sevirt fix` mends {safe}"),
-        (0, other) => format!("; `sevirt fix --unsafe` mends {other}"),
-        (safe, other) => format!("; `sevirt fix` mends {safe}, `sevirt fix --unsafe` {other} more"),
-    };
-    format!("{name}: {}{fixable}", counts.join(", "))
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.judged += other.judged;
+        self.refused += other.refused;
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+        self.notes += other.notes;
+        self.safe_fixes += other.safe_fixes;
+        self.unsafe_fixes += other.unsafe_fixes;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")];
+        let mut separator = "";
+        for (number, word) in counted.into_iter().filter(|(number, _)| *number > 0) {
+            let plural = if number == 1 { "" } else { "s" };
+            write!(f, "{separator}{number} {word}{plural}")?;
+            separator = ", ";
+        }
+        if separator.is_empty() {
+            return f.write_str("nothing found");
+        }
+        match (self.safe_fixes, self.unsafe_fixes) {
+            (0, 0) => Ok(()),
+            (safe, 0) => write!(f, "; `sevirt fix` mends {safe}"),
+            (0, other) => write!(f, "; `sevirt fix --unsafe` mends {other}"),
+            (safe, other) => write!(f, "; `sevirt fix` mends {safe}, `sevirt fix --unsafe` {other} more"),
+        }
+    }
 }

@@ -26,7 +26,7 @@ use super::{Bench, CANNOT_START, Common, exec, exit_code, image};
 use crate::input::Input;
 use crate::owner;
 use crate::render::{Judged, text};
-use crate::style::{self, Chain};
+use crate::style::{self, Chain, Look};
 
 /// A guest that hangs does not do so for ever.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(900);
@@ -76,7 +76,8 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let document = match input.parse() {
         Ok(document) => document,
         Err(error) => {
-            let shown = text::render(&Judged::ill_formed(input, &error));
+            let look = Look::of(&std::io::stderr());
+            let shown = text::render(&Judged::ill_formed(input, &error), look);
             std::io::Write::write_all(&mut anstream::stderr().lock(), shown.as_bytes())?;
             return Ok(ExitCode::from(REFUSED));
         }

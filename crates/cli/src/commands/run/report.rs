@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::render::{Judged, text};
 use crate::style;
+use crate::style::Look;
 
 /// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(120);
@@ -81,7 +82,7 @@ impl Reporter {
             }
             Format::Text if judged.findings.is_empty() && judged.allowed.is_empty() => {}
             Format::Text => {
-                let shown = text::render(judged);
+                let shown = text::render(judged, Look::of(&io::stderr()));
                 // Nothing is left to be done when even standard error is closed.
                 let _ = anstream::stderr().lock().write_all(shown.as_bytes());
             }

@@ -1,9 +1,12 @@
 //! `sevirt lint`, `fix` and `explain` as a user meets them: what they print, what they exit with, what they write.
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod formats;
+mod many;
+mod writing;
+
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -62,106 +65,6 @@ fn the_example_is_judged_with_places_and_mends() {
     "#]]
     .assert_eq(&text(&output.stdout).lines().take(8).map(|line| format!("{line}\n")).collect::<String>());
     assert!(text(&output.stdout).contains("cbitpos is 47, but this host's C-bit is 51"));
-}
-
-#[test]
-fn json_is_one_array_over_all_files() {
-    let (directory, _) = with_file("q35.xml", seed());
-    fs::write(directory.path().join("bad.xml"), "<domain>\n  <name>é</nom>\n</domain>").unwrap();
-    let output =
-        sevirt(directory.path(), &["lint", "--facts", FACTS, "--format", "json", "bad.xml", "q35.xml"], b"");
-    assert_eq!(output.status.code(), Some(1));
-    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let findings = findings.as_array().unwrap();
-    let codes: Vec<_> = findings.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["XML001", "FW003", "DEV001", "SEV004"]);
-    expect![[r#"
-        {
-          "code": "XML001",
-          "name": "ill-formed-document",
-          "severity": "error",
-          "message": "expected the end of `name`, found the end of `nom`",
-          "file": "bad.xml",
-          "line": 2,
-          "column": 10,
-          "end_line": 2,
-          "end_column": 16,
-          "help": null,
-          "fix": null
-        }"#]]
-    .assert_eq(&serde_json::to_string_pretty(&findings[0]).unwrap());
-    assert_eq!(findings[3]["fix"], serde_json::json!({"title": "set cbitpos to 51", "safety": "safe"}));
-}
-
-#[test]
-fn sarif_carries_rules_results_and_replacements() {
-    let (directory, _) = with_file("a guest.xml", seed());
-    let arguments = ["lint", "--facts", FACTS, "--format", "sarif", "--allow", "DEV001", "a guest.xml"];
-    let output = sevirt(directory.path(), &arguments, b"");
-    assert_eq!(output.status.code(), Some(1));
-    let log: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(log["version"], "2.1.0");
-    let run = &log["runs"][0];
-    let results = run["results"].as_array().unwrap();
-    let codes: Vec<_> = results.iter().map(|result| result["ruleId"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["FW003", "SEV004", "DEV001"]);
-    for result in results {
-        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
-        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
-    }
-    assert_eq!(results[2]["suppressions"][0]["status"], "accepted");
-    expect![[r#"
-        {
-          "ruleId": "SEV004",
-          "ruleIndex": 15,
-          "level": "error",
-          "message": {
-            "text": "cbitpos is 47, but this host's C-bit is 51; leave `<cbitpos>` out to get each host's own, or write 51"
-          },
-          "locations": [
-            {
-              "physicalLocation": {
-                "artifactLocation": {
-                  "uri": "a%20guest.xml"
-                },
-                "region": {
-                  "startLine": 70,
-                  "startColumn": 14,
-                  "endLine": 70,
-                  "endColumn": 16
-                }
-              }
-            }
-          ],
-          "relatedLocations": [],
-          "fixes": [
-            {
-              "description": {
-                "text": "set cbitpos to 51 (safe)"
-              },
-              "artifactChanges": [
-                {
-                  "artifactLocation": {
-                    "uri": "a%20guest.xml"
-                  },
-                  "replacements": [
-                    {
-                      "deletedRegion": {
-                        "startLine": 70,
-                        "startColumn": 14,
-                        "endLine": 70,
-                        "endColumn": 16
-                      },
-                      "insertedContent": {
-                        "text": "51"
-                      }
-                    }
-                  ]
-                }
-              ]
-            }
-          ]
-        }"#]].assert_eq(&serde_json::to_string_pretty(&results[1]).unwrap());
 }
 
 #[test]
@@ -255,62 +158,6 @@ fn allowing_what_is_no_rule_is_refused() {
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
     }
-}
-
-#[test]
-fn fix_shows_a_diff_and_writes_nothing() {
-    let (directory, path) = with_file("q35.xml", seed());
-    let output = sevirt(directory.path(), &["fix", "--facts", FACTS, "q35.xml"], b"");
-    assert_eq!(output.status.code(), Some(1), "the firmware is still missing");
-    expect![[r#"
-        --- a/q35.xml
-        +++ b/q35.xml
-        @@ -63,11 +63,12 @@
-               <driver iommu='on'/>
-             </memballoon>
-             <rng model='virtio'>
-        +      <backend model='random'>/dev/urandom</backend>
-               <driver iommu='on'/>
-             </rng>
-           </devices>
-           <launchSecurity type='sev'>
-        -    <cbitpos>47</cbitpos>
-        +    <cbitpos>51</cbitpos>
-             <reducedPhysBits>1</reducedPhysBits>
-             <policy>0x0003</policy>
-           </launchSecurity>
-    "#]]
-    .assert_eq(&text(&output.stdout));
-    assert_eq!(fs::read_to_string(path).unwrap(), seed());
-}
-
-#[test]
-fn fix_writes_through_a_link_and_keeps_the_mode() {
-    let (directory, path) = with_file("q35.xml", seed().replace('\n', "\r\n"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    let link = directory.path().join("link.xml");
-    std::os::unix::fs::symlink("q35.xml", &link).unwrap();
-    let output = sevirt(directory.path(), &["fix", "--facts", FACTS, "--unsafe", "--write", "link.xml"], b"");
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout), "");
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
-    let written = fs::read_to_string(&path).unwrap();
-    assert!(written.contains("<cbitpos>51</cbitpos>\r\n"));
-    assert!(written.lines().all(|line| !line.ends_with('\r')) && !written.replace("\r\n", "").contains('\n'));
-    let left: Vec<_> =
-        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "something was left behind: {left:?}");
-    let again = sevirt(directory.path(), &["fix", "--facts", FACTS, "--unsafe", "--write", "q35.xml"], b"");
-    assert_eq!(text(&again.stderr), "q35.xml: nothing to fix\n");
-}
-
-#[test]
-fn fix_passes_standard_input_on() {
-    let here = tempfile::tempdir().unwrap();
-    let output = sevirt(here.path(), &["fix", "--facts", FACTS, "--write", "-"], seed().as_bytes());
-    assert!(text(&output.stdout).starts_with("<domain type='kvm'>"));
-    assert!(text(&output.stdout).contains("<backend model='random'>/dev/urandom</backend>"));
 }
 
 #[test]

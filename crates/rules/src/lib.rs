@@ -28,6 +28,7 @@ mod lint;
 pub mod docs;
 pub mod host;
 pub mod ops;
+pub mod secure;
 
 pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};

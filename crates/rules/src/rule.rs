@@ -57,6 +57,18 @@ pub struct Page {
     pub source: &'static str,
 }
 
+impl Page {
+    /// What an unsafe fix does to the guest: what follows "unsafe because", or "`sevirt fix --unsafe` does, because",
+    /// in [`Page::fix`], to the end of the sentence.
+    pub(crate) fn unsafe_because(&self) -> Option<&'static str> {
+        let (_, reason) = ["unsafe because ", "--unsafe` does, because "]
+            .iter()
+            .find_map(|words| self.fix.split_once(words))?;
+        let end = reason.find(". ").unwrap_or(reason.len());
+        Some(reason.get(..end)?.trim_end_matches('.'))
+    }
+}
+
 impl Rule {
     /// A finding of this rule.
     pub(crate) fn finding(&'static self, span: Span, message: impl Into<String>) -> Finding {

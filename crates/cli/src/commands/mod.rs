@@ -15,6 +15,7 @@ mod man;
 mod measure;
 pub(crate) mod run;
 mod secret;
+mod secure;
 mod session;
 mod verify;
 
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Measure(measure::Args),
     Run(run::Args),
     Secret(secret::Args),
+    Secure(secure::Args),
     Session(session::Args),
     Verify(verify::Args),
 }
@@ -76,6 +78,7 @@ impl Command {
             Self::Measure(args) => measure::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Secret(args) => secret::run(&args),
+            Self::Secure(args) => secure::run(&args),
             Self::Session(args) => session::run(&args),
             Self::Verify(args) => verify::run(&args),
         }

@@ -12,7 +12,7 @@ fn json_is_one_array_over_all_files() {
     let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = findings.as_array().unwrap();
     let codes: Vec<_> = findings.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["XML001", "FW003", "DEV001", "SEV004"]);
+    assert_eq!(codes, ["XML001", "FW003", "SEV004", "DEV001"]);
     expect![[r#"
         {
           "code": "XML001",
@@ -28,7 +28,7 @@ fn json_is_one_array_over_all_files() {
           "fix": null
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&findings[0]).unwrap());
-    assert_eq!(findings[3]["fix"], serde_json::json!({"title": "set cbitpos to 51", "safety": "safe"}));
+    assert_eq!(findings[2]["fix"], serde_json::json!({"title": "set cbitpos to 51", "safety": "safe"}));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn sarif_obeys_its_schema_for_every_fixture_of_the_rules() {
         ["lint", "--facts", facts.to_str().unwrap(), "--allow", "DEV001", "--format", "sarif", "."];
     let log = check_sarif(&sevirt(&rules, &arguments, b""));
     let results = log["runs"][0]["results"].as_array().unwrap();
-    assert!(results.len() > 30, "{}", results.len());
+    assert!(results.len() > 20, "{}", results.len());
     for field in ["suppressions", "fixes", "relatedLocations"] {
         let has = |result: &serde_json::Value| result[field].as_array().is_some_and(|it| !it.is_empty());
         assert!(results.iter().any(has), "no result has {field}");

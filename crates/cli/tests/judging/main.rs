@@ -3,6 +3,7 @@
 
 mod formats;
 mod many;
+mod secure;
 mod writing;
 
 use std::fs;

@@ -50,8 +50,8 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates of other licences, which reach no user: the tests' oracle `sev` brings them.
-const TESTS_ONLY: &[&str] = &["option-ext"];
+/// Crates of other licences, which reach no user: the tests' oracle `sev` and `jsonschema` bring them.
+const TESTS_ONLY: &[&str] = &["borrow-or-share", "option-ext"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -22,6 +22,7 @@ use crate::allow::Allowed;
 use crate::finding::Finding;
 use crate::fix::Safety;
 use crate::lint::{Report, lint};
+use crate::rule::Severity;
 use crate::subject::Subject;
 use crate::table;
 use crate::technology::Technology;
@@ -134,7 +135,9 @@ impl Mending<'_> {
         let policy = document.root().child("launchSecurity").and_then(|it| it.child("policy"));
         let asked = policy.filter(|_| self.policy.is_some()).map(|policy| policy.span());
         for finding in findings {
-            if asked.is_some_and(|policy| policy.encloses(finding.span)) {
+            // What is only worth knowing is no reason to change a guest.
+            let asked_for = asked.is_some_and(|policy| policy.encloses(finding.span));
+            if asked_for || finding.severity == Severity::Note {
                 continue;
             }
             let Some(change) = Change::of(finding) else { continue };

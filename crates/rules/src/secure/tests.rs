@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use domain::model::launch_security::LaunchSecurity;
 
 use super::*;
-use crate::rule::Severity;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("test_data/secure")

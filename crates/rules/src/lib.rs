@@ -39,3 +39,8 @@ pub use subject::Subject;
 pub use table::{Entry, TABLE, all, rule};
 pub use technology::Technology;
 pub use version::Version;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod proofs;

@@ -2,63 +2,17 @@
 //!
 //! `test_data/CODE.xml` is a domain that breaks the rule; `test_data/CODE.txt` is what must be said and what the fix
 //! does. `test_data/CODE.pass.xml` is nearly the same domain, and does not break it; where it is missing, the domain is
-//! the same and the host another. The host is that of `test_data/CODE.json`, or else of `test_data/host.json`, with what `test_data/CODE.host.json` and
-//! `test_data/CODE.pass.host.json` say otherwise (RFC 7396).
+//! the same and the host another. The hosts are `test_data/CODE.host.json` and `test_data/CODE.pass.host.json`, see
+//! `fixtures.rs`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use domain::Document;
-use host::Facts;
-use serde_json::{Map, Value};
 
+use crate::fixtures::{facts, folder, read};
 use crate::{Allowed, Finding, Safety, ill_formed, lint};
 
 use super::{TABLE, rule};
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-#[expect(clippy::disallowed_methods, reason = "fixtures are files")]
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The host of a fixture, by its name.
-fn facts(fixture: &str) -> Facts {
-    let folder = folder("test_data");
-    let whole = folder.join(format!("{fixture}.json"));
-    let whole = if whole.exists() { whole } else { folder.join("host.json") };
-    let mut json: Value =
-        serde_json::from_str(&read(&whole)).unwrap_or_else(|error| panic!("{}: {error}", whole.display()));
-    let own = folder.join(format!("{fixture}.host.json"));
-    if own.exists() {
-        let patch =
-            serde_json::from_str(&read(&own)).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
-        merge(&mut json, patch);
-    }
-    serde_json::from_value(json).unwrap_or_else(|error| panic!("{fixture}: {error}"))
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(target) = target else { unreachable!("it was just made one") };
-    for (key, value) in patch {
-        if value.is_null() {
-            target.remove(&key);
-        } else {
-            merge(target.entry(key).or_insert(Value::Null), value);
-        }
-    }
-}
 
 fn fixture(name: &str) -> String {
     read(&folder("test_data").join(format!("{name}.xml")))

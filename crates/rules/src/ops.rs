@@ -150,23 +150,24 @@ mod tests {
                 .filter(|technology| refused(operation, *technology).is_some())
                 .map(|technology| technology.to_string())
                 .collect();
-            said.push_str(&format!("{operation:?}: {}\n", by.join(", ")));
+            let by = if by.is_empty() { "nobody".to_owned() } else { by.join(", ") };
+            said.push_str(&format!("{operation:?}: {by}\n"));
         }
         expect![[r#"
             Save: SEV, SEV-ES, SEV-SNP
             ManagedSave: SEV, SEV-ES, SEV-SNP
             Restore: SEV, SEV-ES, SEV-SNP
             SnapshotWithMemory: SEV, SEV-ES, SEV-SNP
-            SnapshotOfDisks: 
+            SnapshotOfDisks: nobody
             LiveMigration: SEV, SEV-ES, SEV-SNP
-            OfflineMigration: 
+            OfflineMigration: nobody
             Dump: SEV, SEV-ES, SEV-SNP
             PeekMemory: SEV, SEV-ES, SEV-SNP
             Reset: SEV-ES, SEV-SNP
             Reboot: SEV-ES, SEV-SNP
             SuspendToMemory: SEV-ES, SEV-SNP
             SuspendToDisk: SEV, SEV-ES, SEV-SNP
-            Pause: 
+            Pause: nobody
             PlugVcpu: SEV-ES, SEV-SNP
             InjectSecret: SEV-SNP
         "#]]

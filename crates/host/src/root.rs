@@ -89,6 +89,13 @@ impl Root {
         self.description.as_ref()?.path.get(logical)
     }
 
+    /// Whether anything is said of a path or of what is below it.
+    fn is_described(&self, logical: &Path) -> bool {
+        let described = self.description.as_ref().map(|description| &description.path);
+        let next = described.and_then(|paths| paths.range(logical.to_owned()..).next());
+        next.is_some_and(|(path, _)| path.starts_with(logical))
+    }
+
     /// Follows links as they lead within this root. The answer has none and is below `/`.
     pub(crate) fn resolve(&self, absolute: &Path) -> io::Result<PathBuf> {
         if self.is_live() {
@@ -131,7 +138,7 @@ impl Root {
                     pending.extend(parts(&target));
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound && node.is_some() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_described(&reached) => {}
                 Err(error) => return Err(error),
             }
         }

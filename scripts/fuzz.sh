@@ -27,7 +27,7 @@ if [ -n "$minimise" ]; then
     small=$target/small/$name
     rm -rf "$small"
     mkdir -p "$small"
-    "$fuzzer" -merge=1 -max_len=4096 "$small" "fuzz/corpus/$name" "$found"
+    "$fuzzer" -set_cover_merge=1 -use_counters=0 -max_len=2048 "$small" "fuzz/corpus/$name" "$found"
     rm -rf "fuzz/corpus/$name"
     cp -r "$small" "fuzz/corpus/$name"
     exit

@@ -67,7 +67,9 @@ fn edit(document: &Document) {
     });
     for kind in 0..6 {
         seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-        let Some(element) = elements.get((seed >> 33) as usize % elements.len().max(1)).copied() else { return };
+        let Some(element) = elements.get((seed >> 33) as usize % elements.len().max(1)).copied() else {
+            return;
+        };
         // Without its declaration a prefix is an error, and rightly so.
         let attribute = element.attributes().map(|attribute| attribute.name().to_owned());
         let attribute = attribute.into_iter().find(|name| !name.starts_with("xmlns"));

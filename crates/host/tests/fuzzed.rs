@@ -12,7 +12,8 @@ use proptest::prelude::*;
 #[test]
 fn the_corpus_holds() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/boot");
-    let seeds: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    let seeds: Vec<_> =
+        fs::read_dir(corpus).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
     assert!(seeds.len() > 10, "only {} seeds", seeds.len());
     for seed in seeds {
         boot::run(&seed);
@@ -29,7 +30,29 @@ proptest! {
 }
 
 const WORDS: &[&str] = &[
-    "GRUB_CMDLINE_LINUX=", "GRUB_CMDLINE_LINUX+=", "$GRUB_CMDLINE_LINUX", "${GRUB_CMDLINE_LINUX", "'", "\"", "\\\n",
-    "\\", "\r\n", "$(", "`", "(", ")", "if ", "fi\n", "case x in", "esac", "<<E", "options kvm_amd ", "sev=1", "#",
-    "kvm_amd.sev=0", "$kernelopts", "kernelopts=", "\u{e9}",
+    "GRUB_CMDLINE_LINUX=",
+    "GRUB_CMDLINE_LINUX+=",
+    "$GRUB_CMDLINE_LINUX",
+    "${GRUB_CMDLINE_LINUX",
+    "'",
+    "\"",
+    "\\\n",
+    "\\",
+    "\r\n",
+    "$(",
+    "`",
+    "(",
+    ")",
+    "if ",
+    "fi\n",
+    "case x in",
+    "esac",
+    "<<E",
+    "options kvm_amd ",
+    "sev=1",
+    "#",
+    "kvm_amd.sev=0",
+    "$kernelopts",
+    "kernelopts=",
+    "\u{e9}",
 ];

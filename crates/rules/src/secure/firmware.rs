@@ -11,6 +11,8 @@ use crate::fix::Safety;
 use crate::subject::Subject;
 use crate::technology::Technology;
 
+pub(super) const TOPIC: &str = "firmware";
+
 pub(super) fn step(subject: &Subject<'_>, wish: &Wish) -> Option<Change> {
     let technology = wish.technology;
     let os = subject.element(&["os"])?;
@@ -45,7 +47,7 @@ pub(super) fn step(subject: &Subject<'_>, wish: &Wish) -> Option<Change> {
         Shape::Stateless | Shape::Rom => ", and no UEFI variables are kept from one boot to the next",
     };
     let why = format!("{boots}{kept}. The image is what the launch measurement covers");
-    Some(Change::new("firmware", Safety::Unsafe, title, why, edits))
+    Some(Change::new(TOPIC, Safety::Unsafe, title, why, edits))
 }
 
 /// What the domain would boot.

@@ -10,6 +10,9 @@ use crate::technology::Technology;
 
 const TOPIC: &str = "launch security";
 
+/// What a guest loses of its physical address on every processor: the C-bit. (What CPUID tells is the host's loss.)
+const REDUCED_PHYS_BITS: u32 = 1;
+
 pub(super) fn step(subject: &Subject<'_>, wish: &Wish) -> Option<Change> {
     let technology = wish.technology;
     match subject.element(&["launchSecurity"]) {
@@ -59,20 +62,17 @@ fn added(subject: &Subject<'_>, wish: &Wish) -> Change {
         "{protects}; its firmware is measured at launch. It cannot be saved, migrated or snapshotted with its memory, \
          and its kernel must know {technology}"
     );
-    let title = format!("ask for {technology} with policy {policy}{}", figures(subject).1);
+    let figures = match c_bit(subject) {
+        Some(c_bit) => format!(", {}'s C-bit {c_bit}", subject.host()),
+        None => "; the host's C-bit is filled in at start".to_owned(),
+    };
+    let title = format!("ask for {technology} with policy {policy}{figures}");
     Change::new(TOPIC, Safety::Safe, title, effect, edits)
 }
 
-/// The host's C-bit and physical address reduction, and what to say of them.
-fn figures(subject: &Subject<'_>) -> (Option<(u32, u32)>, String) {
-    match subject.facts.cpu.memory_encryption.known().filter(|cpu| cpu.sev) {
-        Some(cpu) => {
-            let (cbitpos, reduced) = (cpu.cbitpos, cpu.reduced_phys_bits);
-            let words = format!(", {}'s C-bit {cbitpos} and reduction {reduced}", subject.host());
-            (Some((cbitpos, reduced)), words)
-        }
-        None => (None, "; the host's C-bit is filled in at start".to_owned()),
-    }
+/// The host's C-bit.
+fn c_bit(subject: &Subject<'_>) -> Option<u32> {
+    subject.facts.cpu.memory_encryption.known().filter(|cpu| cpu.sev).map(|cpu| cpu.cbitpos)
 }
 
 fn insert(subject: &Subject<'_>, technology: Technology, policy: Policy) -> Edit {
@@ -81,10 +81,10 @@ fn insert(subject: &Subject<'_>, technology: Technology, policy: Policy) -> Edit
         Technology::SevSnp => "sev-snp",
     };
     let mut element = NewElement::new("launchSecurity").attribute("type", kind);
-    if let (Some((cbitpos, reduced)), _) = figures(subject) {
+    if let Some(c_bit) = c_bit(subject) {
         element = element
-            .child(NewElement::new("cbitpos").text(&cbitpos.to_string()))
-            .child(NewElement::new("reducedPhysBits").text(&reduced.to_string()));
+            .child(NewElement::new("cbitpos").text(&c_bit.to_string()))
+            .child(NewElement::new("reducedPhysBits").text(&REDUCED_PHYS_BITS.to_string()));
     }
     let element = element.child(NewElement::new("policy").text(&policy.written()));
     match subject.element(&["devices"]) {

@@ -137,7 +137,7 @@ impl Mending<'_> {
         for finding in findings {
             // What is only worth knowing is no reason to change a guest.
             let asked_for = asked.is_some_and(|policy| policy.encloses(finding.span));
-            if asked_for || finding.severity == Severity::Note {
+            if asked_for || finding.severity == Severity::Note || self.was_left_out(finding) {
                 continue;
             }
             let Some(change) = Change::of(finding) else { continue };
@@ -162,6 +162,13 @@ impl Mending<'_> {
             }
         }
         None
+    }
+}
+
+impl Mending<'_> {
+    /// Whether a step has proposed all that this finding's fix does.
+    fn was_left_out(&self, finding: &Finding) -> bool {
+        finding.code == "FW002" && self.left_out.iter().any(|change| change.topic == firmware::TOPIC)
     }
 }
 

@@ -18,6 +18,7 @@ mod version;
 
 mod blob;
 mod firmware;
+mod memory;
 mod rules;
 mod table;
 mod virtio;

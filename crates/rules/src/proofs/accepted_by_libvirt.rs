@@ -155,7 +155,7 @@ fn each_breaks_a_rule() {
         kernelHashes without kernel: FW010 warning, SEV026 note
         i440fx, transitional virtio-blk without iommu: FW001 warning, DEV002 note, DEV004 error, SEV026 note
         virtio-net with option ROM: DEV007 warning, DEV002 note, SEV026 note
-        maxMemory: SEV026 note
+        maxMemory: MEM008 warning, SEV026 note
         secure loader and smm: FW015 warning, SEV026 note
         sev-snp with pflash and nvram: FW006 warning, FW018 note
         sev-snp policy without bit 17: FW018 note, SEV006 error

@@ -33,6 +33,14 @@ pub(crate) mod unmeasured_kernel;
 pub(crate) mod unmeasured_secure_boot;
 pub(crate) mod writable_firmware;
 
+pub(crate) mod ballooned_memory;
+pub(crate) mod decimal_memory_unit;
+pub(crate) mod hard_limit_below_demand;
+pub(crate) mod limit_beyond_host;
+pub(crate) mod locked_without_ceiling;
+pub(crate) mod memory_beyond_host;
+pub(crate) mod memory_hotplug;
+pub(crate) mod swap_limit;
 pub(crate) mod unpinned_memory;
 
 pub(crate) mod encrypted_core_dump;

@@ -18,7 +18,7 @@ pub struct Version {
 }
 
 /// The emulator of domains that name none.
-const DEFAULT_EMULATOR: &str = "/usr/bin/qemu-system-x86_64";
+pub(crate) const DEFAULT_EMULATOR: &str = "/usr/bin/qemu-system-x86_64";
 
 impl Version {
     pub const fn new(major: u32, minor: u32, micro: u32) -> Self {

@@ -25,6 +25,20 @@ pub(crate) enum Lack {
     Refusal(String),
 }
 
+impl Lack {
+    /// In a phrase that reads well after "cannot run SEV guests: "; `None` where nothing is known of the binary.
+    pub(crate) fn message(&self, technology: Technology) -> Option<String> {
+        Some(match self {
+            Self::Missing | Self::Unreadable(_) => return None,
+            Self::TooOld { version, first } => {
+                format!("its QEMU {version} is older than {first}, the first with {technology}")
+            }
+            Self::NoObject(object) => format!("its QEMU has no `{object}`: it was built without"),
+            Self::Refusal(words) => format!("its QEMU refuses: {}", words.trim_end_matches('.')),
+        })
+    }
+}
+
 /// The first QEMU that runs such guests.
 pub(super) fn first(technology: Technology) -> Version {
     match technology {

@@ -19,7 +19,7 @@ pub struct HostFinding {
     pub message: String,
     /// What it means, and what to do in words.
     pub help: Option<String>,
-    /// What to type, in this order, as root.
+    /// What to type, in this order; what changes the host wants root.
     pub commands: Vec<String>,
     /// The facts that it rests on.
     pub evidence: Vec<Evidence>,

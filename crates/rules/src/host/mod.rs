@@ -20,3 +20,5 @@ pub use finding::{Effect, Evidence, HostFinding, When};
 pub use libvirt::{Validation, validate};
 pub use report::{HostReport, Judgement, Verdict, check};
 pub use table::{HOST_TABLE, HostEntry};
+
+pub(crate) use rules::sev_es_beside_snp;

@@ -38,7 +38,9 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
             None => format!("its processor has no {least}"),
         };
         let finding = RULE.about(&without, message).evidence(evidence());
-        findings.push(finding.help("`sevirt lab run FILE` runs a guest on a simulated platform"));
+        findings.push(
+            finding.help("the lab runs a guest on a simulated platform").command("sevirt lab run FILE"),
+        );
     }
     let unknown = lacking(None);
     if !unknown.is_empty() {

@@ -25,16 +25,19 @@ pub(crate) static RULE: Rule = Rule {
 };
 
 pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
-    let mut refused = Vec::new();
-    let mut said = None;
+    let mut findings: Vec<HostFinding> = Vec::new();
     for technology in candidates(facts) {
-        if let Some((emulator, Lack::Refusal(words))) = best(facts, technology) {
-            refused.push(technology);
-            said = Some((emulator.path.display().to_string(), words));
+        let Some((emulator, lack @ Lack::Refusal(_))) = best(facts, technology) else { continue };
+        let Some(message) = lack.message(technology) else { continue };
+        match findings.iter_mut().find(|finding| finding.message == message) {
+            Some(same) => same.technologies.push(technology),
+            None => {
+                let words = emulator.sev_refusal.clone().unwrap_or_default();
+                let evidence =
+                    Evidence::new("emulators.sev_refusal", emulator.path.display().to_string(), words);
+                findings.push(RULE.about(&[technology], message).evidence([evidence]).consequence());
+            }
         }
     }
-    let Some((path, words)) = said else { return Vec::new() };
-    let message = format!("its QEMU refuses: {}", words.trim_end_matches('.'));
-    let evidence = [Evidence::new("emulators.sev_refusal", path, words)];
-    vec![RULE.about(&refused, message).evidence(evidence).consequence()]
+    findings
 }

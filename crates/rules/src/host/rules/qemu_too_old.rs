@@ -26,8 +26,8 @@ pub(crate) static RULE: Rule = Rule {
 
 pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     let each = candidates(facts).into_iter().filter_map(|technology| {
-        let (emulator, Lack::TooOld { version, first }) = best(facts, technology)? else { return None };
-        let message = format!("its QEMU {version} is older than {first}, the first with {technology}");
+        let (emulator, lack @ Lack::TooOld { .. }) = best(facts, technology)? else { return None };
+        let message = lack.message(technology)?;
         let finding = RULE.about(&[technology], message).evidence([evidence(emulator)]);
         Some(match install(facts, QEMU) {
             Some(command) => finding.command(command),

@@ -26,8 +26,8 @@ pub(crate) static RULE: Rule = Rule {
 pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     let mut findings: Vec<HostFinding> = Vec::new();
     for technology in candidates(facts) {
-        let Some((emulator, Lack::NoObject(object))) = best(facts, technology) else { continue };
-        let message = format!("its QEMU has no `{object}`: it was built without");
+        let Some((emulator, lack @ Lack::NoObject(_))) = best(facts, technology) else { continue };
+        let Some(message) = lack.message(technology) else { continue };
         if let Some(same) = findings.iter_mut().find(|finding| finding.message == message) {
             same.technologies.push(technology);
             continue;

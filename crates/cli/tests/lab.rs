@@ -91,6 +91,33 @@ fn a_program_meets_a_simulated_host_and_its_files_are_thrown_away() {
     lab.nothing_is_left();
 }
 
+/// What `sevirt host check` says inside, and the lines of the real virt-host-validate beside its own.
+#[test]
+fn the_host_check_tells_a_simulated_platform_and_agrees_with_virt_host_validate() {
+    let lab = Lab::new();
+    let script = format!(
+        "check='{} host check'; $check --tech sev; echo \"exit $?\"; $check --tech sev-es,sev-snp; echo \"exit $?\"; \
+         echo ---; $check --format libvirt; echo ---; LC_ALL=C virt-host-validate qemu | grep -e 'secure guest support' \
+         -e 'AMD Secure Encrypted'",
+        env!("CARGO_BIN_EXE_sevirt")
+    );
+    let output = lab.exec(&["--", "sh", "-c", &script], b"");
+    let parts: Vec<&str> = text(&output.stdout).split("---\n").collect();
+    let [check, ours, theirs] = parts[..] else { panic!("{output:?}") };
+    let mut verdicts = check.lines().filter(|line| line.starts_with("SEV") || line.starts_with("exit"));
+    let words = |line: Option<&str>| line.unwrap().split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    assert_eq!(words(verdicts.next()), "SEV can", "{check}");
+    assert_eq!(words(verdicts.next()), "exit 0", "{check}");
+    assert_eq!(words(verdicts.next()), "SEV-ES cannot", "{check}");
+    assert_eq!(words(verdicts.next()), "SEV-SNP cannot", "{check}");
+    assert_eq!(words(verdicts.next()), "exit 1", "{check}");
+    assert!(check.contains("simulated platform: memory is not encrypted"), "{check}");
+    assert!(check.contains("encrypted registers need the real processor"), "{check}");
+    assert_eq!(theirs.lines().count(), 3, "{output:?}");
+    assert_eq!(ours, theirs);
+    lab.nothing_is_left();
+}
+
 #[test]
 fn what_cannot_start_or_end_has_its_own_exit_codes() {
     let lab = Lab::new();

@@ -16,7 +16,7 @@ const UNSURE: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
 
-/// Verdicts in a table, then what was found, in the order in which it is mended.
+/// Verdicts in a table, then what was found: what prevents first, in the order in which it is mended.
 pub(crate) fn text(facts: &Facts, report: &HostReport, technologies: &[Technology]) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{BOLD}{}{BOLD:#}", headline(facts));
@@ -35,7 +35,9 @@ pub(crate) fn text(facts: &Facts, report: &HostReport, technologies: &[Technolog
             format!("{:<10}{}{}{todo}", technology.to_string(), verdict(now, 16), verdict(next_boot, 18));
         let _ = writeln!(out, "{}", row.trim_end());
     }
-    for finding in concerned(report, technologies) {
+    let mut findings: Vec<&HostFinding> = concerned(report, technologies).collect();
+    findings.sort_by_key(|finding| (finding.effect, finding.severity));
+    for finding in findings {
         out.push('\n');
         describe(&mut out, finding);
     }

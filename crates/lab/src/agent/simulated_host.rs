@@ -24,6 +24,9 @@ use crate::wait::poll_until;
 
 const PARAMETERS: &str = "/sys/module/kvm_amd/parameters";
 const DEVICE: &str = "/dev/sev";
+const KVM: &str = "/dev/kvm";
+/// The group that distributions let use KVM.
+const GROUP: &str = "kvm";
 const SOCKET: &str = "/run/sevirt/sevsim.sock";
 /// Whoever finds this file knows that the secure processor here is a simulation.
 const MARKER: &str = "/run/sevirt/simulated";
@@ -51,6 +54,10 @@ pub(super) fn prepare(simulation: Option<&Simulation>) -> Result<Option<Server>,
     parameters().map_err(at(PARAMETERS))?;
     cpuinfo().map_err(at("/proc/cpuinfo"))?;
     placeholder().map_err(at(DEVICE))?;
+    let groups = fs::read_to_string("/etc/group").map_err(at("/etc/group"))?;
+    for device in [DEVICE, KVM] {
+        open_for_group(device, gid(&groups, GROUP)).map_err(at(device))?;
+    }
     fs::write(MARKER, MARKER_TEXT).map_err(at(MARKER))?;
     Server::start(simulation).map(Some).map_err(AgentError::Sevsim)
 }
@@ -118,6 +125,19 @@ fn placeholder() -> io::Result<()> {
     Ok(())
 }
 
+/// What udev does on a host: the device is root's and the group's. Without such a group it is everybody's.
+fn open_for_group(device: &str, gid: Option<u32>) -> io::Result<()> {
+    std::os::unix::fs::chown(device, Some(0), gid)?;
+    fs::set_permissions(device, fs::Permissions::from_mode(if gid.is_some() { 0o660 } else { 0o666 }))
+}
+
+fn gid(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
 impl Server {
     fn start(simulation: &Simulation) -> io::Result<Self> {
         let state = Path::new(STATE_MOUNT).join("platform");
@@ -173,6 +193,12 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_found_by_name() {
+        let groups = "root:x:0:\nkvmer:x:7:\nkvm:x:108:libvirt-qemu\n";
+        assert_eq!((gid(groups, "kvm"), gid(groups, "qemu")), (Some(108), None));
+    }
 
     #[test]
     fn every_cpu_gets_the_flags() {

@@ -126,9 +126,9 @@ pub(super) fn comes_on(facts: &Facts, technology: Technology) -> Option<bool> {
         _ if !next.on => Some(false),
         _ if !running.on => Some(true),
         Origin::Options(..) => None,
-        Origin::CommandLine(..) | Origin::KernelDefault => Some(
-            matches!(next.origin, Origin::CommandLine(..)) && matches!(running.origin, Origin::KernelDefault),
-        ),
+        // It should be on and is not. Saying so once more may or may not help.
+        Origin::KernelDefault if !matches!(next.origin, Origin::KernelDefault) => None,
+        Origin::CommandLine(..) | Origin::KernelDefault => Some(false),
     }
 }
 

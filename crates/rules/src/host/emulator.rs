@@ -23,13 +23,15 @@ pub(crate) enum Lack {
     NoObject(&'static str),
     /// In its own words.
     Refusal(String),
+    /// Whoever asked it may not open what it needs, which says nothing about those who start guests.
+    Denied(String),
 }
 
 impl Lack {
     /// In a phrase that reads well after "cannot run SEV guests: "; `None` where nothing is known of the binary.
     pub(crate) fn message(&self, technology: Technology) -> Option<String> {
         Some(match self {
-            Self::Missing | Self::Unreadable(_) => return None,
+            Self::Missing | Self::Unreadable(_) | Self::Denied(_) => return None,
             Self::TooOld { version, first } => {
                 format!("its QEMU {version} is older than {first}, the first with {technology}")
             }
@@ -72,7 +74,8 @@ pub(crate) fn lack(emulator: &Emulator, technology: Technology) -> Option<Lack> 
     if asked && !emulator.sev_objects.iter().any(|it| it == object) {
         return Some(Lack::NoObject(object));
     }
-    emulator.sev_refusal.clone().map(Lack::Refusal)
+    let words = emulator.sev_refusal.clone()?;
+    Some(if words.contains("Permission denied") { Lack::Denied(words) } else { Lack::Refusal(words) })
 }
 
 /// The binary that gets farthest, with what it lacks; `None` where there is a binary that lacks nothing, or none.
@@ -94,7 +97,7 @@ fn rank(lack: &Lack) -> u8 {
         Lack::TooOld { .. } => 1,
         Lack::NoObject(_) => 2,
         Lack::Refusal(_) => 3,
-        Lack::Unreadable(_) => 4,
+        Lack::Unreadable(_) | Lack::Denied(_) => 4,
     }
 }
 

@@ -29,7 +29,7 @@ pub struct HostFinding {
 }
 
 /// What a finding means for the technologies that it concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Such guests cannot run.
@@ -68,6 +68,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    #[expect(clippy::needless_pass_by_value, reason = "what callers have is mostly made for this")]
     pub(crate) fn new(fact: &'static str, source: impl Into<String>, value: impl ToString) -> Self {
         Self { fact, source: source.into(), value: value.to_string() }
     }

@@ -56,7 +56,7 @@ impl From<Tech> for Technology {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let facts = args.facts.gather()?.into_facts();
+    let facts = args.facts.gather()?.with_emulators()?.into_facts();
     let report = check(&facts);
     let asked: Vec<Technology> = args.tech.iter().copied().map(Technology::from).collect();
     let shown = if asked.is_empty() { Technology::ALL.to_vec() } else { asked.clone() };

@@ -27,15 +27,23 @@ pub(crate) static RULE: Rule = Rule {
 pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     let mut findings: Vec<HostFinding> = Vec::new();
     for technology in candidates(facts) {
-        let Some((emulator, lack @ Lack::Refusal(_))) = best(facts, technology) else { continue };
-        let Some(message) = lack.message(technology) else { continue };
-        match findings.iter_mut().find(|finding| finding.message == message) {
+        let Some((emulator, lack)) = best(facts, technology) else { continue };
+        let finding = match &lack {
+            Lack::Refusal(words) => {
+                RULE.about(&[technology], format!("its QEMU refuses: {}", words.trim_end_matches('.')))
+            }
+            Lack::Denied(words) => RULE
+                .unclear(&[technology], format!("its QEMU could not look: {}", words.trim_end_matches('.')))
+                .help("let root run this"),
+            Lack::Missing | Lack::Unreadable(_) | Lack::TooOld { .. } | Lack::NoObject(_) => continue,
+        };
+        match findings.iter_mut().find(|other| other.message == finding.message) {
             Some(same) => same.technologies.push(technology),
             None => {
                 let words = emulator.sev_refusal.clone().unwrap_or_default();
                 let evidence =
                     Evidence::new("emulators.sev_refusal", emulator.path.display().to_string(), words);
-                findings.push(RULE.about(&[technology], message).evidence([evidence]).consequence());
+                findings.push(finding.evidence([evidence]).consequence());
             }
         }
     }

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 use rustix::termios::tcgetwinsize;
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 /// How a stream wants its text: in a pipe or a file the same on every day and in every window.

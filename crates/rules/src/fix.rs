@@ -100,3 +100,6 @@ fn round(document: &Document, findings: &[Finding], safety: Safety) -> Option<(D
 fn touches(a: &Edit, b: &Edit) -> bool {
     a.span.start <= b.span.end && b.span.start <= a.span.end
 }
+
+#[cfg(test)]
+mod tests;

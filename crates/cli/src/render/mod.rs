@@ -3,6 +3,7 @@
 pub(crate) mod diff;
 pub(crate) mod host;
 pub(crate) mod json;
+pub(crate) mod page;
 pub(crate) mod sarif;
 pub(crate) mod text;
 

@@ -167,10 +167,13 @@ fn explain_knows_codes_and_names() {
     let by_name = sevirt(here.path(), &["explain", "rng-without-backend"], b"");
     assert!(text(&by_code.stdout).starts_with("## DEV001 rng-without-backend\n"));
     assert_eq!(by_code.stdout, by_name.stdout);
-    assert!(
-        text(&sevirt(here.path(), &["explain"], b"").stdout)
-            .starts_with("DEV001  warning  rng-without-backend\n")
-    );
+    let list = text(&sevirt(here.path(), &["explain", "--list"], b"").stdout);
+    assert!(list.starts_with("DEV001  warning  rng-without-backend\n"));
+    assert!(list.contains("HOST001 ") && list.contains("XML001  error    ill-formed-document\n"), "{list}");
+    let host = sevirt(here.path(), &["explain", "host001"], b"");
+    assert!(text(&host.stdout).starts_with("## HOST001 "));
+    let near = sevirt(here.path(), &["explain", "wrong-cbit"], b"");
+    assert_eq!(text(&near.stderr), "error: there is no rule `wrong-cbit`; did you mean `wrong-c-bit`?\n");
     let unknown = sevirt(here.path(), &["explain", "nonsense"], b"");
     assert_eq!(unknown.status.code(), Some(2));
 }

@@ -32,7 +32,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(technology) = subject.technology() else { return Vec::new() };
     let os = &subject.domain.os;
     let element = subject.element(&["os"]);
-    let fix = |finding: Finding| match element {
+    let fix = |finding: Finding| match element.filter(|_| can_choose(subject)) {
         Some(os) => {
             let edit = Edit::set_attribute(os, "firmware", "efi");
             finding.fix(Fix::unsafe_("choose a UEFI firmware by its descriptor", vec![edit]))
@@ -62,4 +62,12 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether `firmware='efi'` would find something to choose.
+fn can_choose(subject: &Subject<'_>) -> bool {
+    let mut domain = subject.domain.clone();
+    domain.os.firmware = Some(Selection::Efi);
+    let asking = Subject { domain: &domain, ..*subject };
+    asking.selected().is_some_and(|loader| loader.image.known().is_some())
 }

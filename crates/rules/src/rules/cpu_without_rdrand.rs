@@ -1,6 +1,5 @@
 //! SEV011: a confidential guest whose processor has no RDRAND.
 
-use domain::model::DomainKind;
 use domain::model::cpu::{Cpu, CpuMode, FeaturePolicy};
 use domain::{Element, Span};
 
@@ -57,7 +56,7 @@ const WITHOUT: &[&str] = &[
 ];
 
 pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    if subject.technology().is_none() || subject.domain.kind != DomainKind::Kvm {
+    if subject.technology().is_none() {
         return Vec::new();
     }
     let Some((span, lack)) = lacking(subject) else { return Vec::new() };
@@ -142,6 +141,8 @@ mod tests {
         let model = "<cpu mode='custom'><model>kvm64</model></cpu>";
         check("kvm", model, Some(("kvm64", "CPU model `kvm64` has no RDRAND")));
         check("kvm", "", Some(("<domain type='kvm'>", "no CPU model is named")));
+        // That it is emulated is another fault, and the mend of that one would not mend this.
+        check("qemu", "", Some(("<domain type='qemu'>", "no CPU model is named")));
         check(
             "kvm",
             "<cpu><topology sockets='1' cores='1' threads='1'/></cpu>",
@@ -158,8 +159,6 @@ mod tests {
         check("kvm", "<cpu mode='host-passthrough'/>", None);
         check("kvm", "<cpu><model>EPYC-Milan</model></cpu>", None);
         check("kvm", "<cpu><model>qemu64</model><feature policy='require' name='rdrand'/></cpu>", None);
-        // An emulated guest is another rule's.
-        check("qemu", "", None);
     }
 
     #[test]

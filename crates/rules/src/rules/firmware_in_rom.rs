@@ -37,10 +37,12 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let span = element.attribute("type").map_or_else(|| element.start_tag_span(), |kind| kind.value_span());
-    let edit = Edit::set_attribute(element, "type", "pflash");
+    // Flash is writable unless told otherwise.
+    let edits = ["readonly", "type"].into_iter().zip(["yes", "pflash"]);
+    let edits = edits.map(|(name, value)| Edit::set_attribute(element, name, value)).collect();
     vec![
         RULE.finding(span, format!("the firmware of an {technology} guest must be in flash"))
             .help("write `type='pflash'`")
-            .fix(Fix::safe("put the firmware into flash", vec![edit])),
+            .fix(Fix::safe("put the firmware into flash", edits)),
     ]
 }

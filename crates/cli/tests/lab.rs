@@ -227,6 +227,28 @@ fn the_i440fx_example_boots_from_its_disk() {
     example("i440fx.xml");
 }
 
+/// A domain for a BIOS on the legacy PC, its disk on IDE, as virt-install writes it; the image is the demo guest's.
+#[test]
+fn an_ordinary_domain_is_secured_and_boots_as_a_confidential_guest() {
+    let lab = Lab::new();
+    let directory = tempfile::tempdir().unwrap();
+    let domain = directory.path().join("ordinary.xml");
+    std::fs::write(&domain, include_str!("../test_data/ordinary.xml")).unwrap();
+    let secured = Command::new(env!("CARGO_BIN_EXE_sevirt"))
+        .args(["secure", "--tech", "sev", "--unsafe", "--write", "--assume", "host=lab"])
+        .arg(&domain)
+        .output()
+        .unwrap();
+    assert_eq!(secured.status.code(), Some(0), "{}", text(&secured.stderr));
+    let output = lab.command("run").arg(&domain).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("attested by a simulated platform"), "{told}");
+    let report = lab::image::Report::parse(&String::from_utf8_lossy(&output.stdout)).unwrap();
+    assert!(report.is_sev_active(), "{}", report.text);
+    lab.nothing_is_left();
+}
+
 #[test]
 fn a_firmware_with_one_byte_changed_never_runs() {
     let lab = Lab::new();

@@ -130,7 +130,8 @@ fn write(file: &str, input: &Input, secured: &Secured, out: &mut Printer) -> any
 fn ask(change: &Change) -> bool {
     let look = Look::of(&io::stderr());
     let mut stderr = anstream::stderr().lock();
-    let question = format!("{}: {}\n  {}\n", change.topic, change.title, change.effect);
+    let effect = capitalised(&change.effect);
+    let question = format!("{}: {}\n  {effect}.\n", change.topic, change.title);
     let asked = write!(stderr, "\n{}make this change? [y/N] ", wrap(look, &question))
         .and_then(|()| stderr.flush())
         .is_ok();
@@ -146,14 +147,14 @@ fn tell(name: &str, technology: Technology, secured: &Secured, asked: bool) -> S
     let _ = writeln!(out, "{name}: {technology}, {changes} change{plural}");
     for (number, change) in (1..).zip(&secured.made) {
         let _ = writeln!(out, "{number}. {}: {}", change.topic, change.title);
-        let _ = writeln!(out, "   The guest: {}.", change.effect);
+        let _ = writeln!(out, "   {}.", capitalised(&change.effect));
     }
     if !secured.left_out.is_empty() {
         let why = if asked { "not wanted" } else { "not made without `--unsafe`" };
         let _ = writeln!(out, "Left out, {why}:");
         for change in &secured.left_out {
             let _ = writeln!(out, "-  {}: {}", change.topic, change.title);
-            let _ = writeln!(out, "   The guest: {}.", change.effect);
+            let _ = writeln!(out, "   {}.", capitalised(&change.effect));
         }
     }
     let worth = |severity: &Severity| *severity != Severity::Note;
@@ -169,6 +170,11 @@ fn tell(name: &str, technology: Technology, secured: &Secured, asked: bool) -> S
     // The same on every day and in every window, so that it can be kept with the diff.
     let look = Look { colour: false, width: Some(98) };
     wrap(look, &out).lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Each line wrapped, what is wrapped as far in as the line's text.

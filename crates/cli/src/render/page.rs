@@ -77,7 +77,7 @@ mod tests {
         let text = render(PAGE, Look { colour: false, width: Some(44) });
         assert_eq!(
             text,
-            "DEV001 rng\n\nWhat. An <rng> of which there is more to\nsay than fits.\n\n    <rng>\n      **\n    </rng>\n"
+            "DEV001 rng\n\nWhat. An <rng> of which there is more\nto say than fits.\n\n    <rng>\n      **\n    </rng>\n"
         );
         let coloured = render(PAGE, Look { colour: true, width: Some(80) });
         assert_eq!(anstream::adapter::strip_str(&coloured).to_string().lines().next(), Some("DEV001 rng"));

@@ -25,6 +25,7 @@ mod virtio;
 
 mod allow;
 mod lint;
+mod neighbours;
 
 pub mod docs;
 pub mod host;
@@ -35,6 +36,7 @@ pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};
 pub use fix::{Applied, Fix, Fixed, Safety, fix};
 pub use lint::{Report, ill_formed, images, lint};
+pub use neighbours::Neighbours;
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;
 pub use table::{Entry, TABLE, all, rule};

@@ -34,10 +34,15 @@ pub fn lint(document: &Document, facts: &Facts, allowed: &Allowed) -> Report {
     let (domain, problems) = Domain::read(document);
     let subject = Subject { document, domain: &domain, problems: &problems, facts };
     let mut findings: Vec<Finding> = TABLE.iter().flat_map(|entry| (entry.check)(&subject)).collect();
-    findings.sort_by_key(|finding| (finding.span.start, finding.severity, finding.code));
+    sort(&mut findings);
     let allowed = allowed.with(document);
     let (allowed, findings) = findings.into_iter().partition(|finding| allowed.allows(finding));
     Report { domain, findings, allowed }
+}
+
+/// In the order of the document; at one place the worst first.
+pub(crate) fn sort(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| (finding.span.start, finding.severity, finding.code));
 }
 
 /// The files that `lint` wants to find in [`Facts::images`], because the domain names them. Gathering them is the

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use rules::Allowed;
+use rules::{Allowed, Neighbours};
 
 use crate::facts::{FactsArgs, HostFacts};
 use crate::input::{self, Input, Source};
@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sources = input::sources(&args.files);
     let several = sources.len() > 1;
     let mut tally = Tally::default();
+    let mut neighbours = Neighbours::default();
     for source in sources {
         match source.and_then(|source| Ok((source.read()?, source))) {
             Err(error) => {
@@ -59,7 +60,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 failures.push(Chain(&error).to_string());
             }
             Ok((input, source)) => {
-                let Some(judged) = judge(input, &source, &mut facts, &allowed) else { continue };
+                let Some(judged) = judge(input, &source, &mut facts, &allowed, &mut neighbours) else {
+                    continue;
+                };
                 tally.add(Tally::of(&judged));
                 out.print(&output.add(&judged, several)?)?;
                 if out.closed {
@@ -78,7 +81,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// None for a document that is no domain and that nobody called one.
-fn judge(input: Input, source: &Source, facts: &mut HostFacts, allowed: &Allowed) -> Option<Judged> {
+fn judge(
+    input: Input,
+    source: &Source,
+    facts: &mut HostFacts,
+    allowed: &Allowed,
+    neighbours: &mut Neighbours,
+) -> Option<Judged> {
     match input.parse() {
         Err(error) => Some(Judged::ill_formed(input, &error)),
         Ok(document) if source.passes_over(&document) => {
@@ -86,7 +95,8 @@ fn judge(input: Input, source: &Source, facts: &mut HostFacts, allowed: &Allowed
             None
         }
         Ok(document) => {
-            let report = rules::lint(&document, facts.about(&document), allowed);
+            let mut report = rules::lint(&document, facts.about(&document), allowed);
+            neighbours.judge(&input.name, &document, &mut report, allowed);
             Some(Judged::new(input, document, report.findings, report.allowed))
         }
     }

@@ -5,7 +5,7 @@
 use domain::{Document, Edit};
 
 use crate::fixtures::{facts, folder};
-use crate::{Allowed, Severity, lint};
+use crate::{Allowed, Neighbours, Severity, lint};
 
 const Q35: &str = include_str!("../../../../examples/q35.xml");
 const I440FX: &str = include_str!("../../../../examples/i440fx.xml");
@@ -80,4 +80,23 @@ fn what_is_stripped_is_missed_device_by_device() {
         check(Q35, host, severity, &q35);
         check(I440FX, host, severity, &i440fx);
     }
+}
+
+#[test]
+fn together_they_share_their_variables() {
+    let (facts, allowed) = (facts("examples/current"), Allowed::default());
+    let mut neighbours = Neighbours::default();
+    let mut said = Vec::new();
+    for (file, text) in [("q35.xml", Q35), ("i440fx.xml", I440FX)] {
+        let document = Document::parse(text).unwrap();
+        let mut report = lint(&document, &facts, &allowed);
+        neighbours.judge(file, &document, &mut report, &allowed);
+        let shared = report.findings.iter().filter(|finding| finding.code == "FW019");
+        said.extend(shared.map(|finding| format!("{file}: {}", finding.message)));
+    }
+    let path = "/var/lib/libvirt/qemu/nvram/sev-dummy_VARS.fd";
+    assert_eq!(
+        said,
+        [format!("i440fx.xml: `{path}` holds the variables of domain `sev-dummy` too (q35.xml)")]
+    );
 }

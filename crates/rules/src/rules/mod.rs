@@ -27,6 +27,7 @@ pub(crate) mod kernel_hashes_without_table;
 pub(crate) mod missing_firmware;
 pub(crate) mod no_secret_area;
 pub(crate) mod no_suitable_firmware;
+pub(crate) mod shared_variables;
 pub(crate) mod snp_firmware_in_flash;
 pub(crate) mod stateless_with_variables;
 pub(crate) mod unmeasured_kernel;

@@ -2,20 +2,35 @@
 //!
 //! `test_data/CODE.xml` is a domain that breaks the rule; `test_data/CODE.txt` is what must be said and what the fix
 //! does. `test_data/CODE.pass.xml` is nearly the same domain, and does not break it; where it is missing, the domain is
-//! the same and the host another. The hosts are `test_data/CODE.host.json` and `test_data/CODE.pass.host.json`, see
+//! the same and the host another. `test_data/CODE.before.xml` is a domain that is judged before it, where a rule is about
+//! several domains. The hosts are `test_data/CODE.host.json` and `test_data/CODE.pass.host.json`, see
 //! `fixtures.rs`.
 
 use std::collections::BTreeSet;
 
 use domain::Document;
+use host::Facts;
 
 use crate::fixtures::{facts, folder, read};
-use crate::{Allowed, Finding, Safety, ill_formed, lint};
+use crate::{Allowed, Finding, Neighbours, Report, Safety, ill_formed, lint};
 
 use super::{TABLE, rule};
 
 fn fixture(name: &str) -> String {
     read(&folder("test_data").join(format!("{name}.xml")))
+}
+
+/// The report on a rule's fixture, beside the domain before it.
+fn judged(code: &str, document: &Document, facts: &Facts, allowed: &Allowed) -> Report {
+    let mut neighbours = Neighbours::default();
+    if folder("test_data").join(format!("{code}.before.xml")).exists() {
+        let before = Document::parse(&fixture(&format!("{code}.before"))).unwrap();
+        let mut report = lint(&before, facts, allowed);
+        neighbours.judge("before.xml", &before, &mut report, allowed);
+    }
+    let mut report = lint(document, facts, allowed);
+    neighbours.judge("after.xml", document, &mut report, allowed);
+    report
 }
 
 fn of_rule<'f>(findings: &'f [Finding], code: &str) -> Vec<&'f Finding> {
@@ -72,7 +87,7 @@ fn every_rule_has_a_fixture_that_breaks_it() {
                 said.push_str(&format!("{}: {} {}\n", error.position, finding.severity, finding.message));
             }
             Ok(document) => {
-                let findings = lint(&document, &facts(code), &Allowed::default()).findings;
+                let findings = judged(code, &document, &facts(code), &Allowed::default()).findings;
                 assert!(
                     !of_rule(&findings, code).is_empty(),
                     "{code} is not found in its fixture: {findings:#?}"
@@ -102,7 +117,7 @@ fn every_rule_has_a_fixture_that_nearly_breaks_it() {
         let text = fixture(if other_domain { &own } else { code });
         let document = Document::parse(&text).unwrap_or_else(|error| panic!("{own}: {error}"));
         let facts = facts(if other_host { &own } else { code });
-        let findings = lint(&document, &facts, &Allowed::default()).findings;
+        let findings = judged(code, &document, &facts, &Allowed::default()).findings;
         assert_eq!(of_rule(&findings, code), Vec::<&Finding>::new(), "{own} breaks the rule");
         let differing = differing_lines(&fixture(code), &text);
         assert!(differing <= MOST_LINES, "{own} differs in {differing} lines from what breaks the rule");
@@ -184,7 +199,8 @@ fn an_allowed_rule_is_silent_and_reported_as_allowed() {
     for entry in TABLE.iter().filter(|entry| entry.rule.allowable) {
         let code = entry.rule.code;
         let document = Document::parse(&fixture(code)).unwrap();
-        let report = lint(&document, &facts(code), &Allowed::named([entry.rule.name]).unwrap());
+        let allowed = Allowed::named([entry.rule.name]).unwrap();
+        let report = judged(code, &document, &facts(code), &allowed);
         assert!(of_rule(&report.findings, code).is_empty());
         assert!(!of_rule(&report.allowed, code).is_empty());
     }

@@ -59,7 +59,7 @@ const CASES: [Case; 22] = [
     Case { name: "policy 0xFFFFFFFF", changes: &[("0x0003", "0xFFFFFFFF")] },
     Case {
         name: "SEV-ES with firmware without amd-sev-es",
-        changes: &[("0x0003", "0x0007"), ("OVMF_CODE_4M", "OVMF_PLAIN")],
+        changes: &[("0x0003", "0x0007"), ("OVMF_CODE_4M", "OVMF_2019")],
     },
     Case {
         name: "dhCert and session garbage",
@@ -128,7 +128,7 @@ const CASES: [Case; 22] = [
 
 #[test]
 fn each_breaks_a_rule() {
-    let facts = facts("host");
+    let facts = facts("accepted");
     let mut table = String::new();
     for case in &CASES {
         let text = case.changes.iter().fold(DOMAIN.to_owned(), |text, (old, new)| {
@@ -139,6 +139,9 @@ fn each_breaks_a_rule() {
         let findings = lint(&document, &facts, &Allowed::default()).findings;
         let codes: Vec<String> =
             findings.iter().map(|finding| format!("{} {}", finding.code, finding.severity)).collect();
+        // What only says that the host sees the registers of a guest without SEV-ES is true of all of them.
+        let told = codes.iter().any(|code| !code.starts_with("SEV026"));
+        assert_eq!(told, !case.changes.is_empty(), "{}: {codes:?}", case.name);
         let codes = if codes.is_empty() { "nothing".to_owned() } else { codes.join(", ") };
         table.push_str(&format!("{}: {codes}\n", case.name));
     }
@@ -149,7 +152,7 @@ fn each_breaks_a_rule() {
         no locked, no hard_limit: MEM001 warning, SEV026 note
         wrong cbitpos: SEV026 note, SEV004 error
         policy 0xFFFFFFFF: FW018 note, SEV006 error, SEV009 error, SEV024 warning
-        SEV-ES with firmware without amd-sev-es: FW018 note, SEV024 warning
+        SEV-ES with firmware without amd-sev-es: FW007 error, SEV024 warning
         dhCert and session garbage: SEV026 note, SEV013 error, FW016 note, SEV013 error
         dhCert without session: SEV026 note, SEV014 error, SEV013 error
         kernelHashes without kernel: FW010 warning, SEV026 note

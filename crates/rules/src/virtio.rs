@@ -1,5 +1,7 @@
 //! The virtio devices of a domain, as they stand in the document: devices that the model does not hold are among them.
 
+use std::borrow::Cow;
+
 use domain::model::Switch;
 use domain::{Edit, Element, NewElement, Span};
 
@@ -80,19 +82,18 @@ impl Kind {
 impl<'d> Virtio<'d> {
     /// None where the device is no virtio device.
     fn of(element: Element<'d>) -> Option<Self> {
-        let attribute = |name: &str| element.attribute(name).map(|attribute| attribute.value().into_owned());
-        let of_child =
-            |child: &str, name: &str| Some(element.child(child)?.attribute(name)?.value().into_owned());
-        let model = |otherwise: &str| attribute("model").unwrap_or_else(|| otherwise.to_owned());
+        let of_child = |child: &str, name: &str| value(element.child(child)?, name);
+        let model = |otherwise: &'static str| value(element, "model").unwrap_or(Cow::Borrowed(otherwise));
         let (kind, model) = match element.name() {
             "disk" => {
-                let bus = of_child("target", "bus").unwrap_or_else(|| {
-                    let name = of_child("target", "dev").unwrap_or_default();
-                    if name.starts_with("vd") { "virtio".to_owned() } else { String::new() }
-                });
-                (bus == "virtio").then(|| (Kind::Disk, model("virtio")))?
+                let target = element.child("target")?;
+                let is_virtio = match value(target, "bus") {
+                    Some(bus) => bus == "virtio",
+                    None => value(target, "dev").is_some_and(|name| name.starts_with("vd")),
+                };
+                is_virtio.then(|| (Kind::Disk, model("virtio")))?
             }
-            "controller" => match attribute("type")?.as_str() {
+            "controller" => match &*value(element, "type")? {
                 "virtio-serial" => (Kind::Serial, model("virtio")),
                 "scsi" => (Kind::Scsi, model("")),
                 _ => return None,
@@ -102,9 +103,10 @@ impl<'d> Virtio<'d> {
             "rng" => (Kind::Rng, model("")),
             "video" => (Kind::Video, of_child("model", "type")?),
             "input" => {
-                let passed_through = attribute("type").is_some_and(|kind| kind == "passthrough");
-                let bus = attribute("bus");
-                let is_virtio = bus.as_deref().map_or(passed_through, |bus| bus == "virtio");
+                let is_virtio = match value(element, "bus") {
+                    Some(bus) => bus == "virtio",
+                    None => value(element, "type").is_some_and(|kind| kind == "passthrough"),
+                };
                 is_virtio.then(|| (Kind::Input, model("virtio")))?
             }
             "vsock" => (Kind::Vsock, model("virtio")),
@@ -116,13 +118,13 @@ impl<'d> Virtio<'d> {
             "sound" => (Kind::Sound, model("")),
             _ => return None,
         };
-        let form = match model.as_str() {
+        let form = match &*model {
             "virtio" | "virtio-scsi" => Form::Either,
             "virtio-transitional" => Form::Transitional,
             "virtio-non-transitional" => Form::NonTransitional,
             _ => return None,
         };
-        let iommu = of_child("driver", "iommu").and_then(|word| match word.as_str() {
+        let iommu = of_child("driver", "iommu").and_then(|word| match &*word {
             "on" => Some(Switch::On),
             "off" => Some(Switch::Off),
             _ => None,
@@ -174,6 +176,11 @@ impl<'d> Virtio<'d> {
             None => bus.parse().ok(),
         }
     }
+}
+
+/// An attribute's value.
+fn value<'d>(element: Element<'d>, name: &str) -> Option<Cow<'d, str>> {
+    element.attribute(name).map(|attribute| attribute.value())
 }
 
 impl<'a> Subject<'a> {

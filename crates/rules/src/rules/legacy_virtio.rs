@@ -41,16 +41,16 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
 }
 
 fn judge(subject: &Subject<'_>, device: &Virtio<'_>) -> Option<Finding> {
-    let name = device.name();
     let message = match device.form {
         Form::Transitional => {
+            let name = device.name();
             format!("this {name} is transitional, which cannot reach a confidential guest's memory")
         }
         Form::Either if device.kind.has_forms() && subject.is_on_conventional_bus(device) => {
             if !older(subject.qemu(), BY_ITSELF) {
                 return Some(left_to_qemu(subject, device));
             }
-            let version = subject.qemu()?;
+            let (version, name) = (subject.qemu()?, device.name());
             format!(
                 "on a conventional PCI bus QEMU {version} makes this {name} transitional, \
                  which cannot reach a confidential guest's memory"
@@ -66,7 +66,7 @@ fn judge(subject: &Subject<'_>, device: &Virtio<'_>) -> Option<Finding> {
         )),
         (None, Some(edit)) => finding
             .help("use the model `virtio-non-transitional`, or a Q35 machine")
-            .fix(Fix::unsafe_(format!("make the {name} non-transitional"), vec![edit])),
+            .fix(Fix::unsafe_(format!("make the {} non-transitional", device.name()), vec![edit])),
         (None, None) => finding.help("use a Q35 machine"),
     })
 }

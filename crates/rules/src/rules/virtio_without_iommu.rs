@@ -39,40 +39,38 @@ pub(crate) static RULE: Rule = Rule {
 
 pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(technology) = subject.technology() else { return Vec::new() };
-    let mut findings: Vec<Finding> =
-        subject.virtio().filter_map(|device| judge(subject, &device)).take(MOST).collect();
+    let qemu = subject.qemu();
+    let missing = subject.virtio().filter(|device| device.iommu != Some(Switch::On));
+    let mut findings: Vec<Finding> = missing.map(|device| judge(qemu, &device)).take(MOST).collect();
     findings.extend(unasked_balloon(subject, technology));
     findings
 }
 
-fn judge(subject: &Subject<'_>, device: &Virtio<'_>) -> Option<Finding> {
+/// `device` does not say `iommu='on'`.
+fn judge(qemu: Option<Version>, device: &Virtio<'_>) -> Finding {
     let name = device.name();
-    let title = format!("turn the DMA API of the {name} on");
-    let finding = match (device.iommu, subject.qemu()) {
-        (Some(Switch::On), _) => return None,
-        (Some(Switch::Off), _) => RULE.finding(
-            device.span(),
-            format!("iommu='off' leaves this virtio {name} without access to the guest's encrypted memory"),
+    let message = match qemu {
+        _ if device.iommu.is_some() => {
+            format!("iommu='off' leaves this virtio {name} without access to the guest's encrypted memory")
+        }
+        Some(version) if version < BY_ITSELF => format!(
+            "this virtio {name} has no iommu='on', and QEMU {version} does not turn it on by itself as {} does",
+            short(BY_ITSELF)
         ),
-        (None, Some(version)) if version < BY_ITSELF => RULE.finding(
-            device.span(),
-            format!(
-                "this virtio {name} has no iommu='on', and QEMU {version} does not turn it on by itself as {} does",
-                short(BY_ITSELF)
-            ),
-        ),
-        (None, version) => {
+        version => {
             let qemu = version.map_or_else(|| "QEMU".to_owned(), |version| format!("QEMU {version}"));
+            let first = short(BY_ITSELF);
             let message = format!(
-                "this virtio {name} relies on {qemu} to turn iommu='on' by itself, as all from {} on do",
-                short(BY_ITSELF)
+                "this virtio {name} relies on {qemu} to turn iommu='on' by itself, as all from {first} on do"
             );
             let help = "write `<driver iommu='on'/>` if the domain must run with an older QEMU too";
-            return Some(RULE.finding(device.span(), message).severity(Severity::Note).help(help));
+            return RULE.finding(device.span(), message).severity(Severity::Note).help(help);
         }
     };
-    let help = "write `<driver iommu='on'/>` in it";
-    Some(finding.help(help).fix(Fix::unsafe_(title, vec![device.turn_on_iommu()])))
+    let title = format!("turn the DMA API of the {name} on");
+    RULE.finding(device.span(), message)
+        .help("write `<driver iommu='on'/>` in it")
+        .fix(Fix::unsafe_(title, vec![device.turn_on_iommu()]))
 }
 
 /// A guest without a `<memballoon>` gets one, and an old QEMU one that cannot work.

@@ -1,11 +1,13 @@
 //! What runs guests: the probe that asks a QEMU binary what it can do, and the supervisor of one virtual machine.
 
+pub mod cgroup;
 pub mod domain_caps;
 pub mod expected;
 pub mod owner;
 pub mod probe;
 mod process;
 pub mod start;
+pub mod systemd;
 pub mod tap;
 pub mod vm;
 

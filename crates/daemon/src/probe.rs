@@ -172,6 +172,7 @@ impl Inquiry<'_> {
             environment: &[],
             inherited: &[],
             memory_lock: None,
+            group: None,
             stdin: Stdio::piped(),
             stdout: Stdio::piped(),
             stderr: Stdio::piped(),

@@ -38,6 +38,8 @@ pub(crate) struct Spawn<'a> {
     pub(crate) inherited: &'a [BorrowedFd<'a>],
     /// How much memory QEMU may lock, in bytes; `None` leaves it as it is.
     pub(crate) memory_lock: Option<MemoryLock>,
+    /// The control group that it enters before it becomes QEMU, by [`crate::cgroup::Group::entrance`].
+    pub(crate) group: Option<BorrowedFd<'a>>,
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
@@ -47,6 +49,8 @@ pub(crate) struct Spawn<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryLock {
     Bytes(u64),
+    /// As much as the guest was computed to need; where that is not to be had, it is left as it is.
+    Computed(u64),
     Unlimited,
 }
 
@@ -96,10 +100,11 @@ impl Spawn<'_> {
             .stderr(self.stderr);
         let inherited: Vec<RawFd> = self.inherited.iter().map(BorrowedFd::as_raw_fd).collect();
         let parent = rustix::process::getpid();
-        let memory_lock = self.memory_lock.map(MemoryLock::rlimit);
+        let memory_lock = self.memory_lock;
+        let group = self.group.map(|group| group.as_raw_fd());
         // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
         unsafe {
-            command.pre_exec(move || prepare(parent, memory_lock, &inherited));
+            command.pre_exec(move || prepare(parent, memory_lock, group, &inherited));
         }
         let child = match command.spawn() {
             Ok(child) => child,
@@ -130,6 +135,7 @@ fn explain(program: PathBuf, memory_lock: Option<MemoryLock>, source: io::Error)
         (_, None) => false,
         (MemoryLock::Unlimited, Some(_)) => true,
         (MemoryLock::Bytes(wanted), Some(allowed)) => *wanted > allowed,
+        (MemoryLock::Computed(_), _) => false,
     });
     match above {
         Some(wanted) if source.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
@@ -142,7 +148,9 @@ fn explain(program: PathBuf, memory_lock: Option<MemoryLock>, source: io::Error)
 impl MemoryLock {
     fn rlimit(self) -> Rlimit {
         match self {
-            Self::Bytes(bytes) => Rlimit { current: Some(bytes), maximum: Some(bytes) },
+            Self::Bytes(bytes) | Self::Computed(bytes) => {
+                Rlimit { current: Some(bytes), maximum: Some(bytes) }
+            }
             Self::Unlimited => Rlimit { current: None, maximum: None },
         }
     }
@@ -158,15 +166,39 @@ fn limit(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "an unlimited amount".into(), |bytes| format!("{} MiB", bytes.div_ceil(1 << 20)))
 }
 
+/// Allows so many bytes to be locked where that is more than now, and where it may be raised.
+fn raise_memory_lock(bytes: u64) {
+    let now = rustix::process::getrlimit(Resource::Memlock);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= bytes);
+    if enough(now.current) {
+        return;
+    }
+    let maximum = if enough(now.maximum) { now.maximum } else { Some(bytes) };
+    // Without it QEMU says what it could not lock.
+    let _ = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum });
+}
+
 /// Runs in the child, between fork and exec.
-fn prepare(parent: Pid, memory_lock: Option<Rlimit>, inherited: &[RawFd]) -> io::Result<()> {
+fn prepare(
+    parent: Pid,
+    memory_lock: Option<MemoryLock>,
+    group: Option<RawFd>,
+    inherited: &[RawFd],
+) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have died before that call.
     if rustix::process::getppid() != Some(parent) {
         return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
     }
-    if let Some(limit) = memory_lock {
-        rustix::process::setrlimit(Resource::Memlock, limit)?;
+    if let Some(group) = group {
+        // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
+        rustix::io::write(unsafe { BorrowedFd::borrow_raw(group) }, b"0")?;
+    }
+    match memory_lock {
+        // What is allowed already may be more.
+        Some(MemoryLock::Computed(bytes)) => raise_memory_lock(bytes),
+        Some(limit) => rustix::process::setrlimit(Resource::Memlock, limit.rlimit())?,
+        None => {}
     }
     rustix::thread::set_no_new_privs(true)?;
     // The guest's memory and the launch secrets lie in this process.
@@ -260,6 +292,7 @@ mod tests {
             environment: &[],
             inherited,
             memory_lock,
+            group: None,
             stdin: Stdio::null(),
             stdout: Stdio::piped(),
             stderr: Stdio::null(),
@@ -319,6 +352,7 @@ mod tests {
             environment: &[],
             inherited: &[],
             memory_lock: None,
+            group: None,
             stdin: Stdio::null(),
             stdout: Stdio::null(),
             stderr: Stdio::null(),

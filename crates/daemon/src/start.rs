@@ -3,6 +3,7 @@
 
 mod clock;
 mod files;
+mod memory;
 mod place;
 
 use std::io;
@@ -16,7 +17,6 @@ use attest::sev::policy::Policy;
 use attest::sev::secret::Entry;
 use domain::Domain;
 use domain::model::launch_security::{LaunchSecurity, Sev};
-use domain::model::memory::MemTune;
 use domain::model::{CompleteError, DomainKind, Surroundings};
 use host::Facts;
 use qemu::Caps;
@@ -25,7 +25,7 @@ use qemu::plan::{LaunchInputs, Plan, PlanError, Technology, wanted_taps};
 use crate::expected::{self, Expected, ExpectedError};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
-use crate::vm::{Console, Goals, MemoryLock, Request, Resume, RunDir, RunDirError};
+use crate::vm::{Console, Goals, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
 
@@ -199,6 +199,10 @@ pub fn prepare(
         Some(reason) => Resume::Impossible(reason),
         None => Resume::Yes,
     };
+    let sums = plan.memory(&memory::sizes(&plan, facts));
+    let mut notes = plan.notes().to_vec();
+    let (group, without) = memory::group(&domain, &sums);
+    notes.extend(without);
     let mut argv = plan.argv();
     let emulator = if argv.is_empty() { PathBuf::new() } else { PathBuf::from(argv.remove(0)) };
     let request = Request {
@@ -209,13 +213,14 @@ pub fn prepare(
         run_dir,
         listener,
         inherited: taps.into_fds(),
-        memory_lock: memory_lock(&domain),
+        memory_lock: memory::lock(&domain, &sums),
+        group,
         goals: Goals { confidential: launch.is_some(), attest: must_attest, resume },
         owner,
         console,
         timeout,
     };
-    let (notes, unmodelled) = (plan.notes().to_vec(), plan.unmodelled().to_vec());
+    let unmodelled = plan.unmodelled().to_vec();
     Ok(Prepared { request, launch, expected, chain, notes, unmodelled })
 }
 
@@ -324,14 +329,6 @@ fn impossible(launch: Option<&LaunchInputs>, facts: &Facts) -> Option<String> {
             "the platform is simulated ({simulator}), and a {technology} guest's encrypted registers need the real one; \
              its launch was carried out and measured (--paused-only ends there)"
         )),
-    }
-}
-
-fn memory_lock(domain: &Domain) -> Option<MemoryLock> {
-    let limit = domain.memtune.hard_limit.filter(|limit| *limit < MemTune::UNLIMITED);
-    match limit {
-        Some(limit) => Some(MemoryLock::Bytes(limit.bytes())),
-        None => domain.memory_backing.locked.then_some(MemoryLock::Unlimited),
     }
 }
 

@@ -60,6 +60,7 @@ impl Place {
             listener,
             inherited: Vec::new(),
             memory_lock: None,
+            group: None,
             goals: Goals { confidential: false, attest: false, resume: Resume::Yes },
             owner: None,
             console: None,

@@ -21,6 +21,7 @@ use super::monitor::Monitor;
 use super::rundir::RunDir;
 use super::state::{Action, Event, Evidence, Goals, Milestone, State, Verdict};
 use super::words::LastWords;
+use crate::cgroup::Group;
 use crate::process::{MemoryLock, Process, Spawn};
 
 /// How long the console's last output may take to reach its reader.
@@ -43,6 +44,8 @@ pub struct Request {
     /// Files that QEMU will read from the run directory.
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub memory_lock: Option<MemoryLock>,
+    /// The control group that QEMU runs in.
+    pub group: Option<Group>,
     pub goals: Goals,
     /// Who judges the measurement, where the goals ask for it.
     pub owner: Option<Owner>,
@@ -74,6 +77,8 @@ pub struct Outcome {
     pub end: End,
     /// The last lines that QEMU wrote; they tell why where the end is QEMU's own.
     pub last_words: Vec<String>,
+    /// The most that its control group was charged for, in bytes, where it had one that tells.
+    pub memory_peak: Option<u64>,
 }
 
 impl std::fmt::Debug for Request {
@@ -134,6 +139,7 @@ struct Task<'a> {
     // Dropped in this order: the process is gone before its directory goes.
     process: Option<AsyncFd<Process>>,
     run_dir: RunDir,
+    group: Option<Group>,
 }
 
 impl<'a> Task<'a> {
@@ -147,6 +153,7 @@ impl<'a> Task<'a> {
             inherited,
             files,
             memory_lock,
+            group,
             goals: _,
             owner,
             console,
@@ -172,6 +179,7 @@ impl<'a> Task<'a> {
             time_up: timeout.and_then(|limit| Instant::now().checked_add(limit)),
             process: None,
             run_dir,
+            group,
         }
     }
 
@@ -286,6 +294,7 @@ impl<'a> Task<'a> {
             environment: &self.environment,
             inherited: &inherited,
             memory_lock: self.memory_lock,
+            group: self.group.as_ref().map(Group::entrance),
             stdin: Stdio::null(),
             stdout: writer.into(),
             stderr: second.into(),
@@ -300,6 +309,7 @@ impl<'a> Task<'a> {
     async fn finish(mut self, end: End) -> Outcome {
         // Kills and reaps it if the kernel has not let it go before.
         drop(self.process.take());
+        let memory_peak = self.group.as_ref().and_then(Group::peak);
         if let Some(output) = &self.output {
             let mut left = LAST_READ;
             let mut buffer = [0u8; 4096];
@@ -316,7 +326,7 @@ impl<'a> Task<'a> {
         {
             tracing::warn!("the console's reader stalls; its last output is lost");
         }
-        Outcome { end, last_words: self.words.into_lines() }
+        Outcome { end, last_words: self.words.into_lines(), memory_peak }
     }
 }
 

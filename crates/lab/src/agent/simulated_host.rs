@@ -22,6 +22,7 @@ use super::{AgentError, channels};
 use crate::job::{STATE_MOUNT, Simulation};
 use crate::wait::poll_until;
 
+const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 const PARAMETERS: &str = "/sys/module/kvm_amd/parameters";
 const DEVICE: &str = "/dev/sev";
 const KVM: &str = "/dev/kvm";
@@ -48,6 +49,7 @@ pub(super) fn prepare(simulation: Option<&Simulation>) -> Result<Option<Server>,
         move |source| AgentError::Host { what, source }
     };
     rustix::system::sethostname(b"sevirt-lab").map_err(|error| at("host name")(error.into()))?;
+    control_groups().map_err(at(CONTROL_GROUPS))?;
     let Some(simulation) = simulation else {
         return Ok(None);
     };
@@ -74,6 +76,16 @@ pub(super) fn environment(simulation: Option<&Simulation>) -> BTreeMap<&'static 
             ])
         })
         .unwrap_or_default()
+}
+
+/// Version 2's control groups, for the guest's memory limit.
+fn control_groups() -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    if mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2")) {
+        return Ok(());
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(mount("cgroup2", CONTROL_GROUPS, "cgroup2", flags, None)?)
 }
 
 /// kvm_amd's parameters as a kernel with SEV shows them; the others stay as they are.

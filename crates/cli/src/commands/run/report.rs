@@ -271,6 +271,14 @@ impl Reporter {
             self.attested(Some(reason));
         }
         self.stage("end");
+        if let Some(peak) = outcome.memory_peak {
+            match self.format {
+                Format::Json => self.emit(&json!({"event": "memory", "peak": peak})),
+                Format::Text => {
+                    self.say(&format_args!("memory       {} MiB at most", peak.div_ceil(1 << 20)))
+                }
+            }
+        }
         let words: &[String] = if outcome.end.is_qemus_own() { &outcome.last_words } else { &[] };
         self.ended(outcome.end.exit_code(), &outcome.end, words);
     }

@@ -1,0 +1,333 @@
+//! A control group for each guest, with a memory limit: a scope of systemd's where that runs the system, else a
+//! directory of the kernel's control groups, of version 2 or 1.
+//!
+//! A process enters it before it becomes QEMU, so that all that it allocates is charged there. The group is gone when
+//! this is dropped.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::systemd::{Systemd, SystemdError, scope_name};
+
+/// How long systemd may take to put a process into its scope.
+const PLACED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The directory of sevirt's groups, below the root of the hierarchy.
+const OWN: &str = "sevirt";
+
+/// A guest's control group.
+#[derive(Debug)]
+pub struct Group {
+    directory: PathBuf,
+    /// Writing to it makes a process enter.
+    processes: File,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// systemd removes the scope once it is empty; this process keeps it until then.
+    Scope {
+        keeper: Child,
+    },
+    Directory,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    #[error("no hierarchy of control groups that counts memory is mounted")]
+    NoHierarchy,
+    #[error("make or limit the control group `{}`", path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("start the process that keeps a scope")]
+    Keeper(#[source] io::Error),
+    #[error(transparent)]
+    Systemd(SystemdError),
+    #[error("systemd has not put the process into {unit} within {} s", PLACED_WITHIN.as_secs())]
+    NotPlaced { unit: String },
+}
+
+impl Group {
+    /// A group for a guest of that name, with a limit in bytes.
+    pub fn make(guest: &str, limit: Option<u64>) -> Result<Self, GroupError> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let refused = match Systemd::find().map(|systemd| Self::scope(&systemd, guest, limit, &mounts)) {
+            Some(Ok(group)) => return Ok(group),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        let hierarchy = hierarchies(&mounts).into_iter().find(Hierarchy::counts_memory);
+        let made = match hierarchy {
+            Some(hierarchy) => Self::directory(&hierarchy, guest, limit),
+            None => Err(GroupError::NoHierarchy),
+        };
+        // What systemd says is what there is to mend.
+        made.map_err(|error| refused.unwrap_or(error))
+    }
+
+    fn scope(systemd: &Systemd, guest: &str, limit: Option<u64>, mounts: &str) -> Result<Self, GroupError> {
+        // It reads until sevirt lets go of the pipe.
+        let keeper = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let keeper = Keeper(Some(keeper.map_err(GroupError::Keeper)?));
+        let unit = scope_name(guest, keeper.id());
+        systemd.start_scope(&unit, keeper.id(), limit).map_err(GroupError::Systemd)?;
+        let deadline = Instant::now() + PLACED_WITHIN;
+        let path = loop {
+            let own = fs::read_to_string(format!("/proc/{}/cgroup", keeper.id())).unwrap_or_default();
+            if let Some(path) = place(&own, mounts).filter(|path| path.ends_with(&unit)) {
+                break path;
+            }
+            // One round trip is the time between two looks.
+            if Instant::now() > deadline || !systemd.knows(&unit) {
+                return Err(GroupError::NotPlaced { unit });
+            }
+        };
+        let processes = open(&path)?;
+        Ok(Self { directory: path, processes, kind: Kind::Scope { keeper: keeper.keep()? } })
+    }
+
+    fn directory(hierarchy: &Hierarchy, guest: &str, limit: Option<u64>) -> Result<Self, GroupError> {
+        let parent = hierarchy.root.join(OWN);
+        let directory = parent.join(scope_name(guest, std::process::id()));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| GroupError::Directory { path, source }
+        };
+        if hierarchy.version == Version::V2 {
+            allow_memory(&hierarchy.root).map_err(failed(&hierarchy.root))?;
+        }
+        fs::create_dir_all(&parent).map_err(failed(&parent))?;
+        if hierarchy.version == Version::V2 {
+            allow_memory(&parent).map_err(failed(&parent))?;
+        }
+        fs::create_dir(&directory).map_err(failed(&directory))?;
+        let limited = match limit {
+            None => Ok(()),
+            Some(limit) => fs::write(directory.join(hierarchy.version.limit()), limit.to_string()),
+        };
+        let opened = limited.map_err(failed(&directory)).and_then(|()| open(&directory));
+        match opened {
+            Ok(processes) => Ok(Self { directory, processes, kind: Kind::Directory }),
+            Err(error) => {
+                // It is empty.
+                let _ = fs::remove_dir(&directory);
+                Err(error)
+            }
+        }
+    }
+
+    /// Where a process writes `0` to enter.
+    pub(crate) fn entrance(&self) -> BorrowedFd<'_> {
+        self.processes.as_fd()
+    }
+
+    /// The most that it was charged for, in bytes.
+    pub fn peak(&self) -> Option<u64> {
+        let files = ["memory.peak", "memory.max_usage_in_bytes"];
+        files
+            .into_iter()
+            .find_map(|name| fs::read_to_string(self.directory.join(name)).ok()?.trim().parse().ok())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            Kind::Scope { keeper } => end(keeper),
+            Kind::Directory => {
+                if let Err(error) = fs::remove_dir(&self.directory) {
+                    tracing::warn!(group = %self.directory.display(), %error, "a guest's control group is left");
+                }
+                // The last guest takes the parent with it.
+                if let Some(parent) = self.directory.parent() {
+                    let _ = fs::remove_dir(parent);
+                }
+            }
+        }
+    }
+}
+
+/// A process that ends with this unless it is kept.
+struct Keeper(Option<Child>);
+
+impl Keeper {
+    fn id(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
+    }
+
+    fn keep(mut self) -> Result<Child, GroupError> {
+        self.0.take().ok_or_else(|| GroupError::Keeper(io::ErrorKind::NotFound.into()))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            end(child);
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    // It is ours and not reaped, so the process is right.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn open(directory: &Path) -> Result<File, GroupError> {
+    let path = directory.join("cgroup.procs");
+    OpenOptions::new().write(true).open(&path).map_err(|source| GroupError::Directory { path, source })
+}
+
+/// Lets groups below a directory of version 2 have memory limits.
+fn allow_memory(directory: &Path) -> io::Result<()> {
+    let path = directory.join("cgroup.subtree_control");
+    if fs::read_to_string(&path)?.split_whitespace().any(|controller| controller == "memory") {
+        return Ok(());
+    }
+    fs::write(path, "+memory")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hierarchy {
+    root: PathBuf,
+    version: Version,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    fn limit(self) -> &'static str {
+        match self {
+            Self::V1 => "memory.limit_in_bytes",
+            Self::V2 => "memory.max",
+        }
+    }
+}
+
+impl Hierarchy {
+    fn counts_memory(&self) -> bool {
+        match self.version {
+            Version::V1 => true,
+            Version::V2 => fs::read_to_string(self.root.join("cgroup.controllers"))
+                .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory")),
+        }
+    }
+}
+
+/// Mounted hierarchies that may count memory, version 1's controller first: where it is mounted it has the memory.
+fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
+    let of = |line: &str| {
+        let mut fields = line.split(' ').skip(1);
+        let (path, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+        let version = match kind {
+            "cgroup" if options.split(',').any(|option| option == "memory") => Version::V1,
+            "cgroup2" => Version::V2,
+            _ => return None,
+        };
+        Some(Hierarchy { root: PathBuf::from(path), version })
+    };
+    let mut found: Vec<Hierarchy> = mounts.lines().filter_map(of).collect();
+    found.sort_by_key(|hierarchy| hierarchy.version == Version::V2);
+    found
+}
+
+/// The directory of a process's group, by its `/proc/PID/cgroup`: that of the hierarchy that counts memory.
+fn place(own: &str, mounts: &str) -> Option<PathBuf> {
+    let hierarchies = hierarchies(mounts);
+    let lines = || {
+        own.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            Some((fields.next()?, fields.next()?))
+        })
+    };
+    hierarchies.iter().find_map(|hierarchy| {
+        let is_it = |controllers: &str| match hierarchy.version {
+            Version::V1 => controllers.split(',').any(|name| name == "memory"),
+            Version::V2 => controllers.is_empty(),
+        };
+        let (_, path) = lines().find(|(controllers, _)| is_it(controllers))?;
+        Some(hierarchy.root.join(path.trim_start_matches('/')))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_that_counts_memory_is_found() {
+        let hybrid = "tmpfs /sys/fs/cgroup tmpfs ro 0 0\n\
+            cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nosuid 0 0\n\
+            cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n\
+            cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n";
+        let own = "9:memory:/machine.slice/a.scope\n4:cpu,cpuacct:/\n0::/machine.slice/a.scope\n";
+        let in_memory = Path::new("/sys/fs/cgroup/memory/machine.slice/a.scope");
+        assert_eq!(place(own, hybrid).as_deref(), Some(in_memory));
+        let unified = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
+        let place_of = |own| place(own, unified);
+        assert_eq!(
+            place_of("0::/machine.slice/a.scope\n"),
+            Some("/sys/fs/cgroup/machine.slice/a.scope".into())
+        );
+        assert_eq!(place_of("9:memory:/a\n"), None);
+        assert_eq!(hierarchies("proc /proc proc rw 0 0\n"), []);
+    }
+
+    #[test]
+    fn a_group_of_version_2_is_made_limited_and_removed() {
+        // A directory in the hierarchy's place: the kernel would have made the files.
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("cgroup.subtree_control", "cpu\n");
+        write("sevirt/cgroup.subtree_control", "memory\n");
+        let hierarchy = Hierarchy { root: root.path().into(), version: Version::V2 };
+        // Without `cgroup.procs` it is no group, and nothing is left of it but what the kernel would remove.
+        let error = Group::directory(&hierarchy, "a", Some(4096)).unwrap_err();
+        assert!(matches!(error, GroupError::Directory { .. }), "{error}");
+        assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+memory");
+        let limit = root.path().join("sevirt").join(scope_name("a", std::process::id())).join("memory.max");
+        assert_eq!(fs::read_to_string(limit).unwrap(), "4096");
+    }
+
+    #[test]
+    fn what_runs_in_a_group_is_charged_there() {
+        let limit = 64 << 20;
+        let group = match Group::make("a test's", Some(limit)) {
+            Ok(group) => group,
+            Err(error) => return println!("control groups not tried: {}", crate::chain(&error)),
+        };
+        let path = group.path().to_owned();
+        let script = format!(
+            "echo $$ > '{}/cgroup.procs' && exec head -c 20000000 /dev/zero | tail -c 20000000",
+            path.display()
+        );
+        let done = Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).status().unwrap();
+        assert!(done.success());
+        let peak = group.peak().unwrap();
+        assert!((20_000_000..limit).contains(&peak), "{peak}");
+        drop(group);
+        assert!(!path.exists());
+    }
+}

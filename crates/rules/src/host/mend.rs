@@ -15,6 +15,9 @@ pub(super) const SETUP: &str = "systemctl reboot --firmware-setup";
 /// What the kernel says about encrypted guests.
 pub(super) const KERNEL_LOG: &str = "dmesg | grep -i -e sev -e ccp -e rmp -e snp";
 
+/// Looks again with more rights.
+pub(super) const AS_ROOT: &str = "sudo sevirt host check";
+
 /// A package by its name in each family of distributions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Package {
@@ -27,6 +30,9 @@ pub(super) const QEMU: Package = Package { debian: "qemu-system-x86", fedora: "q
 pub(super) const OVMF: Package = Package { debian: "ovmf", fedora: "edk2-ovmf", suse: "qemu-ovmf-x86_64" };
 pub(super) const LIBVIRT: Package =
     Package { debian: "libvirt-daemon-system", fedora: "libvirt", suse: "libvirt" };
+
+pub(super) const KERNEL: Package =
+    Package { debian: "linux-image-amd64", fedora: "kernel", suse: "kernel-default" };
 
 /// Installs or upgrades a package; `None` where the distribution does not show.
 pub(super) fn install(facts: &Facts, package: Package) -> Option<String> {

@@ -3,6 +3,7 @@
 use host::Facts;
 
 use crate::host::HostFinding;
+use crate::host::mend::{KERNEL, install};
 use crate::host::state::{
     Parameter, candidates, first_kernel, kernel, kernel_lacks, parameter, parameter_evidence, release,
 };
@@ -60,7 +61,11 @@ fn one(facts: &Facts, technology: Technology) -> Option<HostFinding> {
                 "its kernel was built without CONFIG_KVM_AMD_SEV: kvm_amd has no parameters for it".to_owned()
             }
         };
-        return Some(RULE.about(&[technology], message).evidence(evidence).help("boot a newer kernel"));
+        let finding = RULE.about(&[technology], message).evidence(evidence).help("boot a newer kernel");
+        return Some(match install(facts, KERNEL) {
+            Some(command) => finding.command(command),
+            None => finding,
+        });
     }
     let kernel =
         old.filter(|_| technology == Technology::SevSnp && parameter(facts, technology) == Parameter::On)?;

@@ -2,7 +2,7 @@
 
 use host::{Fact, Facts};
 
-use crate::host::mend::KERNEL_LOG;
+use crate::host::mend::{AS_ROOT, KERNEL_LOG};
 use crate::host::state::{candidates, shown};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
@@ -39,7 +39,8 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
         Fact::Unreadable { .. } => vec![
             RULE.unclear(&technologies, "the parameters of kvm_amd could not be read")
                 .evidence(evidence)
-                .help("let root run this, with /sys mounted"),
+                .help("root may, where /sys is mounted")
+                .command(AS_ROOT),
         ],
         Fact::Absent | Fact::Known(_) => Vec::new(),
     }

@@ -3,7 +3,7 @@
 use host::{Fact, Facts};
 
 use crate::host::boot::{Line, setting};
-use crate::host::mend::enable;
+use crate::host::mend::{AS_ROOT, enable};
 use crate::host::state::{Parameter, candidates, parameter, parameter_evidence, shown};
 use crate::host::{Evidence, HostFinding, When};
 use crate::rule::{Page, Rule, Severity};
@@ -36,7 +36,7 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     if let Fact::Unreadable { .. } = facts.boot.command_line {
         let evidence = Evidence::new("boot.command_line", "boot loader", shown(&facts.boot.command_line));
         let finding = RULE.unclear(&on, "what the next boot will do could not be read").when(When::NextBoot);
-        return vec![finding.evidence([evidence]).help("let root run this")];
+        return vec![finding.evidence([evidence]).help("root may").command(AS_ROOT)];
     }
     let lost = |technology: &Technology| !setting(facts, Line::NextBoot, *technology).on;
     let Some(least) = on.iter().copied().find(lost) else { return Vec::new() };

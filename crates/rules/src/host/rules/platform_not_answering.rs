@@ -2,7 +2,7 @@
 
 use host::{Fact, Facts, PlatformState};
 
-use crate::host::mend::KERNEL_LOG;
+use crate::host::mend::{AS_ROOT, KERNEL_LOG};
 use crate::host::state::{candidates, shown};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
@@ -39,7 +39,8 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
             let message = "the version of the secure processor's firmware could not be read";
             RULE.unclear(&technologies, message)
                 .evidence(evidence(shown(&facts.platform)))
-                .help("let root run this")
+                .help("root may")
+                .command(AS_ROOT)
         }
         Fact::Unreadable { .. } => RULE
             .unclear(&technologies, "the secure processor does not answer")

@@ -3,6 +3,7 @@
 use host::Facts;
 
 use crate::host::emulator::{Lack, best};
+use crate::host::mend::{AS_ROOT, KERNEL_LOG};
 use crate::host::state::candidates;
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
@@ -29,12 +30,13 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     for technology in candidates(facts) {
         let Some((emulator, lack)) = best(facts, technology) else { continue };
         let finding = match &lack {
-            Lack::Refusal(words) => {
-                RULE.about(&[technology], format!("its QEMU refuses: {}", words.trim_end_matches('.')))
-            }
+            Lack::Refusal(words) => RULE
+                .about(&[technology], format!("its QEMU refuses: {}", words.trim_end_matches('.')))
+                .command(KERNEL_LOG),
             Lack::Denied(words) => RULE
                 .unclear(&[technology], format!("its QEMU could not look: {}", words.trim_end_matches('.')))
-                .help("let root run this"),
+                .help("root may")
+                .command(AS_ROOT),
             Lack::Missing | Lack::Unreadable(_) | Lack::TooOld { .. } | Lack::NoObject(_) => continue,
         };
         match findings.iter_mut().find(|other| other.message == finding.message) {

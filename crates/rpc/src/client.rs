@@ -77,20 +77,38 @@ impl Client {
 
     /// The bytes of a call of `M`, and the serial by which its reply is known.
     pub fn call<M: Method>(&mut self, arguments: &M::Args<'_>) -> Result<(u32, Vec<u8>), PacketError> {
-        let Program { number, version } = M::PROGRAM;
-        let serial = self.serial;
-        let header = Header {
-            program: number,
-            version,
-            procedure: M::NUMBER,
-            kind: Kind::Call,
-            serial,
-            status: Status::Ok,
-        };
+        let header = self.header(M::PROGRAM, M::NUMBER);
         let bytes = packet::encode(header, arguments)?;
+        Ok((self.made(header), bytes))
+    }
+
+    /// A call of any procedure, with arguments that are passed on as they are.
+    pub fn call_raw(
+        &mut self,
+        program: Program,
+        procedure: i32,
+        arguments: &[u8],
+    ) -> Result<(u32, Vec<u8>), PacketError> {
+        let header = self.header(program, procedure);
+        let bytes = packet::encode_bytes(header, arguments)?;
+        Ok((self.made(header), bytes))
+    }
+
+    fn header(&self, program: Program, procedure: i32) -> Header {
+        Header {
+            program: program.number,
+            version: program.version,
+            procedure,
+            kind: Kind::Call,
+            serial: self.serial,
+            status: Status::Ok,
+        }
+    }
+
+    fn made(&mut self, header: Header) -> u32 {
         self.serial = self.serial.wrapping_add(1);
-        self.waiting.insert(serial, header);
-        Ok((serial, bytes))
+        self.waiting.insert(header.serial, header);
+        header.serial
     }
 
     /// How many calls have not been answered.

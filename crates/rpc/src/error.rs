@@ -49,7 +49,7 @@ impl RemoteError<'static> {
         Self {
             code,
             domain,
-            message: Some(pattern.replacen("%1$s", &detail, 1).into()),
+            message: Some(words(pattern, &detail).into()),
             level: LEVEL_ERROR,
             dom: None,
             str1: Some(pattern.into()),
@@ -206,6 +206,11 @@ impl RemoteError<'_> {
     }
 }
 
+/// A pattern with its detail: libvirt writes `%1$s` within words, and `%s` where there are none.
+fn words(pattern: &str, detail: &str) -> String {
+    if pattern == "%s" { detail.to_owned() } else { pattern.replacen("%1$s", detail, 1) }
+}
+
 /// The longest detail of an error, in characters.
 const DETAIL_MAX: usize = 64 << 10;
 
@@ -213,7 +218,7 @@ impl fmt::Display for RemoteError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.message {
             Some(message) => f.write_str(message),
-            None => f.write_str(self.code.pattern().split("%1$s").next().unwrap_or_default()),
+            None => f.write_str(words(self.code.pattern(), "").trim_end_matches([':', ' '])),
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct Code(pub i32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin(pub i32);
 
-/// Gives numbers their names and the patterns of their messages, in which `%1$s` stands for the detail.
+/// Gives numbers their names and the patterns of their messages, in which `%1$s` or `%s` stands for the detail.
 macro_rules! codes {
     ($($number:literal $name:ident $pattern:literal)*) => {
         impl Code {
@@ -73,12 +73,12 @@ codes! {
      32 PARSE_FAILED               "failed to parse configuration file %1$s"
      33 CONF_SYNTAX                "configuration file syntax error: %1$s"
      34 WRITE_FAILED               "failed to write configuration file: %1$s"
-     35 XML_DETAIL                 "%1$s"
+     35 XML_DETAIL                 "%s"
      36 INVALID_NETWORK            "invalid network pointer in %1$s"
      37 NETWORK_EXIST              "network %1$s exists already"
-     38 SYSTEM_ERROR               "%1$s"
-     39 RPC                        "%1$s"
-     40 GNUTLS_ERROR               "%1$s"
+     38 SYSTEM_ERROR               "%s"
+     39 RPC                        "%s"
+     40 GNUTLS_ERROR               "%s"
      42 NO_DOMAIN                  "Domain not found: %1$s"
      43 NO_NETWORK                 "Network not found: %1$s"
      44 INVALID_MAC                "invalid MAC address: %1$s"

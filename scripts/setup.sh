@@ -3,9 +3,11 @@
 #
 #   scripts/setup.sh            install what is missing (root), or say what to ask for (anyone else)
 #   scripts/setup.sh --check    only say what is missing; exit 1 if anything is
+#   scripts/setup.sh --peers    the same with libvirt, which tests and benchmarks compare with (--peers --check)
 #
 # Debian 12 ships QEMU 7.2; the lab needs 10.0 or newer, so there it is taken from the backports suite
-# of the mirror that apt already uses. Running this twice does nothing the second time.
+# of the mirror that apt already uses, and libvirt 11.3 with it. Running this twice does nothing the second time.
+# No service is started: libvirt's daemon is run by whoever measures it, with a configuration of its own.
 set -eu
 
 # What each package is for: QEMU and its spice display, firmware, the kernel of the lab machine and of
@@ -14,7 +16,10 @@ PACKAGES="qemu-system-x86 qemu-system-modules-spice qemu-system-modules-opengl q
 linux-image-amd64 systemd-boot-efi busybox-static kmod xz-utils openssl"
 # What the tests compare with, besides.
 TEST_PACKAGES="gcc libc6-dev make git"
+# The peer: virsh, virt-xml-validate; libvirtd, virt-host-validate; its Python bindings.
+PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt"
 QEMU_AT_LEAST=10.0
+LIBVIRT_AT_LEAST=11.3
 
 say() { printf '%s\n' "sevirt set-up: $*"; }
 die() { printf '%s\n' "sevirt set-up: error: $*" >&2; exit 1; }
@@ -24,13 +29,29 @@ installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = i
 version_of() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null; }
 
 missing() {
-    for package in $PACKAGES $TEST_PACKAGES; do
+    for package in $PACKAGES $TEST_PACKAGES $PEERS; do
         installed "$package" || printf '%s ' "$package"
+    done
+    for package in libvirt-clients libvirt-daemon-system; do
+        case " $PEERS " in *" $package "*) ;; *) continue ;; esac
+        if installed "$package" && ! dpkg --compare-versions "$(version_of "$package")" ge "$LIBVIRT_AT_LEAST"; then
+            printf '%s(>=%s) ' "$package" "$LIBVIRT_AT_LEAST"
+        fi
     done
     if installed qemu-system-x86 && ! dpkg --compare-versions "$(version_of qemu-system-x86)" ge "1:$QEMU_AT_LEAST"; then
         printf 'qemu-system-x86(>=%s) ' "$QEMU_AT_LEAST"
     fi
 }
+
+PEERS=
+check=
+for option in "$@"; do
+    case $option in
+    --check) check=yes ;;
+    --peers) PEERS=$PEER_PACKAGES ;;
+    *) die "unknown option: $option" ;;
+    esac
+done
 
 command -v dpkg-query >/dev/null 2>&1 || die "this script knows Debian and its relatives only; install by hand: $PACKAGES (QEMU >= $QEMU_AT_LEAST)"
 command -v cargo >/dev/null 2>&1 || die "cargo not found; install Rust 1.89 or newer with rustup, then run this again"
@@ -41,9 +62,9 @@ if [ -z "$lacking" ]; then
     exit 0
 fi
 say "missing: $lacking"
-[ "${1-}" = --check ] && exit 1
+[ -z "$check" ] || exit 1
 if [ "$(id -u)" != 0 ]; then
-    die "not root; ask an administrator to run: apt-get install$(printf ' %s' $PACKAGES $TEST_PACKAGES) (qemu-system-x86 >= $QEMU_AT_LEAST; on Debian 12 from bookworm-backports), or: sudo scripts/setup.sh"
+    die "not root; ask an administrator to run: apt-get install$(printf ' %s' $PACKAGES $TEST_PACKAGES $PEERS) (qemu-system-x86 >= $QEMU_AT_LEAST${PEERS:+, libvirt >= $LIBVIRT_AT_LEAST}; on Debian 12 from bookworm-backports), or: sudo scripts/setup.sh${PEERS:+ --peers}"
 fi
 
 . /etc/os-release
@@ -53,8 +74,14 @@ apt_get() { apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@"; }
 say "reading the package lists"
 apt_get update >/dev/null || say "warning: some package lists could not be refreshed; going on with what there is"
 
-# The version of QEMU that a plain install would give.
+# The version that a plain install would give.
 candidate() { apt-cache policy "$1" | sed -n 's/^  Candidate: //p'; }
+
+# Whether a plain install gives all that is new enough.
+suffices() {
+    dpkg --compare-versions "$(candidate qemu-system-x86)" ge "1:$QEMU_AT_LEAST" || return 1
+    [ -z "$PEERS" ] || dpkg --compare-versions "$(candidate libvirt-daemon-system)" ge "$LIBVIRT_AT_LEAST"
+}
 
 # Prints "URI<TAB>keyring" of the first source that serves the release's own suite.
 release_source() {
@@ -76,11 +103,11 @@ release_source() {
 }
 
 suite_option=
-if ! dpkg --compare-versions "$(candidate qemu-system-x86)" ge "1:$QEMU_AT_LEAST"; then
+if ! suffices; then
     backports="$VERSION_CODENAME-backports"
     if ! apt-cache policy | grep -q "n=$backports\|a=$backports"; then
         source=$(release_source | head -n 1)
-        [ -n "$source" ] || die "QEMU $QEMU_AT_LEAST is not in this release and no configured source serves $VERSION_CODENAME; add $backports to apt's sources and run this again"
+        [ -n "$source" ] || die "QEMU $QEMU_AT_LEAST${PEERS:+ or libvirt $LIBVIRT_AT_LEAST} is not in this release and no configured source serves $VERSION_CODENAME; add $backports to apt's sources and run this again"
         uri=${source%%	*}
         key=${source#*	}
         list=/etc/apt/sources.list.d/sevirt-backports.sources
@@ -103,6 +130,18 @@ apt_get install -y --no-install-recommends $suite_option $qemu || die "apt-get c
 say "installing the rest"
 # shellcheck disable=SC2086
 apt_get install -y --no-install-recommends $others || die "apt-get could not install: $others"
+if [ -n "$PEERS" ]; then
+    say "installing libvirt${suite_option:+ from $backports}, without starting it"
+    # What the packages would start asks this program first; one that an administrator has put there stays.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    # shellcheck disable=SC2086
+    apt_get install -y --no-install-recommends $suite_option $PEERS || die "apt-get could not install: $PEERS"
+fi
 
 lacking=$(missing)
 [ -z "$lacking" ] || die "still missing: $lacking"

@@ -12,6 +12,15 @@ cargo bench --quiet --locked -p cli --bench digest
 printf '\n%s\n' "== a start: sevirt's own share, and QEMU's greeting beside a bare start"
 cargo run --quiet --release --locked -p daemon --example bench_start -- "$(command -v sevirt)" 50
 
+printf '\n%s\n' '== sevirt caps, beside the same questions asked bare, and beside virsh domcapabilities'
+cargo build --quiet --release --locked -p daemon --example bench_caps
+bench_caps=$(realpath "${CARGO_TARGET_DIR:-target}/release/examples/bench_caps")
+if [ "$(id -u)" = 0 ]; then
+    scripts/private_libvirt.sh "$bench_caps" "$(command -v sevirt)"
+else
+    "$bench_caps" "$(command -v sevirt)"
+fi
+
 [ "${1-}" = --no-lab ] && exit 0
 printf '\n%s\n' '== the lab: stages of a one-vCPU guest that boots a kernel directly (target: 60 s on two idle cores)'
 start=$(date +%s)

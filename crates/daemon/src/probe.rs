@@ -57,8 +57,8 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// An emulator that only answers questions: no machine.
-    fn arguments(self) -> [&'static str; 11] {
+    /// QEMU's, for an emulator that only answers questions on its standard input and output: no machine.
+    pub fn arguments(self) -> [&'static str; 11] {
         let machine = match self {
             Self::Kvm => "none,accel=kvm:tcg",
             Self::Tcg => "none,accel=tcg",

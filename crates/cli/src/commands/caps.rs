@@ -1,6 +1,7 @@
 //! `sevirt caps`: what guests this host can run, as a `<domainCapabilities>` document.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,11 +9,10 @@ use anyhow::Context as _;
 use daemon::domain_caps::{Answer, Offer, Question, QuestionError};
 use daemon::start::DEFAULT_EMULATOR;
 use domain::model::DomainKind;
-use qemu::domain_caps::{DomainCapsError, Wanted};
+use qemu::domain_caps::{DomainCaps, DomainCapsError, Wanted};
 use rules::host::Verdict;
 
 use crate::facts::HostFacts;
-use crate::render::print;
 
 /// Print what guests this host can run, in the form of `virsh domcapabilities`
 ///
@@ -69,9 +69,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let simulated = facts.simulated.clone();
     let answer = question.ask(facts).map_err(|error| advised(error, &args.emulator))?;
     let text =
-        if args.explain { explanation(&answer, simulated.as_deref()) } else { answer.document.to_string() };
-    print(&text).context("write the answer")?;
+        if args.explain { explanation(&answer, simulated.as_deref()) } else { text_of(&answer.document) };
+    write(&text).context("write the answer")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The document, put where there is room for it.
+fn text_of(document: &DomainCaps) -> String {
+    let mut text = String::with_capacity(256 << 10);
+    put(&mut text, format_args!("{document}"));
+    text.pop();
+    text
+}
+
+/// As it is: nothing in it is coloured, and looking for colours costs more than writing.
+fn write(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader who has seen enough is no error.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }
 
 /// The error, with what to do about it.

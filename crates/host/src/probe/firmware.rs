@@ -2,6 +2,7 @@
 //! because they do not always say the same.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use attest::{CodeWidth, code_width, ovmf};
@@ -24,6 +25,9 @@ const WELL_KNOWN: [(&str, &str); 3] = [
 
 /// No firmware image is larger.
 const IMAGE_SIZE_LIMIT: u64 = 64 << 20;
+
+/// How much of an image's end is read first: OVMF's tables and its first code are there.
+const END: u64 = 256 << 10;
 
 pub(super) fn probe(root: &Root) -> Vec<Loader> {
     let mut by_name: BTreeMap<String, String> = BTreeMap::new();
@@ -85,15 +89,42 @@ impl Root {
     /// What a firmware image says of itself.
     #[must_use]
     pub fn firmware_image(&self, path: &Path) -> Fact<FirmwareImage> {
-        let image = self.bytes(path, IMAGE_SIZE_LIMIT).map(|bytes| FirmwareImage {
-            size: bytes.len() as u64,
-            tables: tables(&bytes).map_err(|error| error.to_string()),
-            code_bits: code_width(&bytes).map(|width| match width {
-                CodeWidth::Bits32 => 32,
-                CodeWidth::Bits64 => 64,
-            }),
+        let image = self.image_end(path).and_then(|(size, end)| {
+            let read = described(size, &end);
+            if (read.tables.is_ok() && read.code_bits.is_some()) || end.len() as u64 == size {
+                return Ok(read);
+            }
+            let bytes = self.bytes(path, IMAGE_SIZE_LIMIT)?;
+            Ok(described(bytes.len() as u64, &bytes))
         });
         Fact::of_io(&path.to_string_lossy(), image)
+    }
+
+    /// The size of an image and its last pages, at least as much as [`END`].
+    fn image_end(&self, path: &Path) -> io::Result<(u64, Vec<u8>)> {
+        let mut file = self.open_file(path)?;
+        let size = file.metadata()?.len();
+        if size > IMAGE_SIZE_LIMIT {
+            return Err(io::Error::other(format!("larger than {} MiB", IMAGE_SIZE_LIMIT >> 20)));
+        }
+        // Volumes start at pages of the image.
+        let start = size.saturating_sub(END) & !0xfff;
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::with_capacity(usize::try_from(size - start).unwrap_or_default());
+        file.take(2 * END).read_to_end(&mut bytes)?;
+        Ok((size, bytes))
+    }
+}
+
+/// What an image of `size` bytes says, by its last ones.
+fn described(size: u64, end: &[u8]) -> FirmwareImage {
+    FirmwareImage {
+        size,
+        tables: tables(end).map_err(|error| error.to_string()),
+        code_bits: code_width(end).map(|width| match width {
+            CodeWidth::Bits32 => 32,
+            CodeWidth::Bits64 => 64,
+        }),
     }
 }
 
@@ -148,6 +179,19 @@ mod tests {
         let Fact::Known(image) = &found[0].image else { panic!("{:?}", found[0].image) };
         assert_eq!(image.size, 30);
         assert!(image.tables.is_err());
+    }
+
+    #[test]
+    fn the_end_of_an_image_says_what_the_whole_says() {
+        let mut compared = 0;
+        for loader in probe(&Root::live()) {
+            let path = loader.descriptor.executable();
+            let Ok(bytes) = std::fs::read(path) else { continue };
+            assert_eq!(loader.image, Fact::Known(described(bytes.len() as u64, &bytes)), "{path}");
+            compared += usize::from(bytes.len() as u64 > 2 * END);
+        }
+        // What is installed for the tests is larger than its end.
+        assert!(compared > 0);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 
 use domain::model::DomainKind;
-use domain::{escape_attribute, escape_text};
 
 use super::{CpuModes, CustomModel, DomainCaps, Enum, HostModel, Os, Section, Sev, Usable};
 use crate::qmp::command::SgxCapabilities;
@@ -12,14 +11,14 @@ impl fmt::Display for DomainCaps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Indented { to: f, depth: 0 };
         out.inside("domainCapabilities", |out| {
-            out.line(format_args!("<path>{}</path>", escape_text(&self.emulator)))?;
+            out.line(format_args!("<path>{}</path>", Word(&self.emulator)))?;
             let kind = match self.kind {
                 DomainKind::Kvm => "kvm",
                 DomainKind::Qemu => "qemu",
             };
             out.line(format_args!("<domain>{kind}</domain>"))?;
-            out.line(format_args!("<machine>{}</machine>", escape_text(&self.machine)))?;
-            out.line(format_args!("<arch>{}</arch>", escape_text(&self.arch)))?;
+            out.line(format_args!("<machine>{}</machine>", Word(&self.machine)))?;
+            out.line(format_args!("<arch>{}</arch>", Word(&self.arch)))?;
             if self.max_vcpus > 0 {
                 out.line(format_args!("<vcpu max='{}'/>", self.max_vcpus))?;
             }
@@ -53,6 +52,19 @@ impl DomainCaps {
     }
 }
 
+/// A word as it is written in text and between single quotes. Most have nothing that must not stand there.
+struct Word<'w>(&'w str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().any(|byte| byte < b' ' || b"&<>'".contains(&byte)) {
+            // In text an apostrophe may as well be escaped, and a greater-than sign between quotes need not be.
+            return f.write_str(&domain::escape_attribute(self.0, '\''));
+        }
+        f.write_str(self.0)
+    }
+}
+
 /// Lines, each as deep as it is nested.
 struct Indented<'o, 'f> {
     to: &'o mut fmt::Formatter<'f>,
@@ -61,7 +73,8 @@ struct Indented<'o, 'f> {
 
 impl Indented<'_, '_> {
     fn line(&mut self, line: fmt::Arguments<'_>) -> fmt::Result {
-        (0..self.depth).try_for_each(|_| self.to.write_str("  "))?;
+        const SPACES: &str = "                ";
+        self.to.write_str(SPACES.get(..2 * self.depth).unwrap_or(SPACES))?;
         self.to.write_fmt(line)?;
         self.to.write_char('\n')
     }
@@ -112,7 +125,7 @@ fn os(out: &mut Indented<'_, '_>, os: &Os) -> fmt::Result {
         choice(out, &os.firmware)?;
         out.opened(format_args!("<loader supported='yes'>"), "loader", |out| {
             for loader in &os.loaders {
-                out.line(format_args!("<value>{}</value>", escape_text(loader)))?;
+                out.line(format_args!("<value>{}</value>", Word(&loader)))?;
             }
             os.choices.iter().try_for_each(|one| choice(out, one))
         })
@@ -136,7 +149,7 @@ fn host_model(out: &mut Indented<'_, '_>, host: Option<&HostModel>) -> fmt::Resu
         return out.line(format_args!("<mode name='host-model' supported='no'/>"));
     };
     out.opened(format_args!("<mode name='host-model' supported='yes'>"), "mode", |out| {
-        let model = escape_text(&host.model);
+        let model = Word(&host.model);
         out.line(format_args!("<model fallback='forbid'>{model}</model>"))?;
         out.line(format_args!("<vendor>{}</vendor>", host.vendor))?;
         if let Some(bits) = host.address_bits {
@@ -144,7 +157,7 @@ fn host_model(out: &mut Indented<'_, '_>, host: Option<&HostModel>) -> fmt::Resu
         }
         host.features.iter().try_for_each(|(name, on)| {
             let policy = if *on { "require" } else { "disable" };
-            let name = escape_attribute(name, '\'');
+            let name = Word(&name);
             out.line(format_args!("<feature policy='{policy}' name='{name}'/>"))
         })
     })
@@ -166,19 +179,16 @@ fn custom(out: &mut Indented<'_, '_>, model: &CustomModel) -> fmt::Result {
         Usable::Unknown => "unknown",
     };
     let deprecated = if model.deprecated { " deprecated='yes'" } else { "" };
-    let canonical =
-        model.canonical.as_ref().map(|name| format!(" canonical='{}'", escape_attribute(name, '\'')));
+    let canonical = model.canonical.as_ref().map(|name| format!(" canonical='{}'", Word(&name)));
     let (canonical, vendor) = (canonical.unwrap_or_default(), model.vendor);
-    let name = escape_text(&model.name);
+    let name = Word(&model.name);
     out.line(format_args!(
         "<model usable='{usable}'{deprecated} vendor='{vendor}'{canonical}>{name}</model>"
     ))?;
     let Usable::No(missing) = &model.usable else { return Ok(()) };
-    let tag = format!("<blockers model='{}'>", escape_attribute(&model.name, '\''));
+    let tag = format!("<blockers model='{}'>", Word(&model.name));
     out.opened(format_args!("{tag}"), "blockers", |out| {
-        missing
-            .iter()
-            .try_for_each(|name| out.line(format_args!("<feature name='{}'/>", escape_attribute(name, '\''))))
+        missing.iter().try_for_each(|name| out.line(format_args!("<feature name='{}'/>", Word(&name))))
     })
 }
 
@@ -189,7 +199,7 @@ fn sev(out: &mut Indented<'_, '_>, sev: &Sev) -> fmt::Result {
         out.line(format_args!("<maxGuests>{}</maxGuests>", sev.guests.sev))?;
         out.line(format_args!("<maxESGuests>{}</maxESGuests>", sev.guests.sev_es))?;
         match &sev.cpu0_id {
-            Some(id) => out.line(format_args!("<cpu0Id>{}</cpu0Id>", escape_text(id))),
+            Some(id) => out.line(format_args!("<cpu0Id>{}</cpu0Id>", Word(&id))),
             None => Ok(()),
         }
     })

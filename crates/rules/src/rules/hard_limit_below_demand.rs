@@ -2,6 +2,7 @@
 
 use qemu::memory::{Largest, Pinning};
 
+use super::limit_beyond_host;
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::memory::{mib, told};
@@ -64,10 +65,15 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
         )
     };
     let wanted = sums.limit();
-    let mut finding = RULE
-        .finding(element.text_span(), message)
-        .help(format!("{}; {} leaves room for what may come later", told(sum), mib(wanted)))
-        .fix(Fix::safe(format!("set hard_limit to {}", mib(wanted)), subject.set_hard_limit(wanted)));
+    let mut finding = RULE.finding(element.text_span(), message).help(format!(
+        "{}; {} leaves room for what may come later",
+        told(sum),
+        mib(wanted)
+    ));
+    if limit_beyond_host::exceeded(subject, wanted).is_none() {
+        let title = format!("set hard_limit to {}", mib(wanted));
+        finding = finding.fix(Fix::safe(title, subject.set_hard_limit(wanted)));
+    }
     if !cannot_start {
         finding.severity = Severity::Warning;
     }

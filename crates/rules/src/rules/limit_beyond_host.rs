@@ -30,14 +30,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    let ram = subject.facts.memory.known().map(|kib| kib.saturating_mul(1024));
-    let slice = subject.facts.machine_slice.known();
-    let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
-    let (what, most) = match (ram, ceiling) {
-        (_, Some(ceiling)) if limit > ceiling => ("the ceiling of machine.slice", ceiling),
-        (Some(ram), _) if limit > ram => ("all of its RAM", ram),
-        _ => return Vec::new(),
-    };
+    let Some((what, most)) = exceeded(subject, limit) else { return Vec::new() };
     let wanted = subject.sums().limit();
     let message =
         format!("hard_limit is {}, more than {what} on {}, {}", mib(limit), subject.host(), mib(most));
@@ -51,4 +44,16 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
             .help(format!("{} are enough for this guest", mib(wanted)))
             .fix(Fix::safe(format!("set hard_limit to {}", mib(wanted)), subject.set_hard_limit(wanted))),
     ]
+}
+
+/// What a limit in bytes is more than on this host, and how much that is. No fix sets such a limit.
+pub(super) fn exceeded(subject: &Subject<'_>, limit: u64) -> Option<(&'static str, u64)> {
+    let ram = subject.facts.memory.known().map(|kib| kib.saturating_mul(1024));
+    let slice = subject.facts.machine_slice.known();
+    let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
+    match (ram, ceiling) {
+        (_, Some(ceiling)) if limit > ceiling => Some(("the ceiling of machine.slice", ceiling)),
+        (Some(ram), _) if limit > ram => Some(("all of its RAM", ram)),
+        _ => None,
+    }
 }

@@ -1,5 +1,6 @@
 //! MEM001: nothing says how much memory QEMU may lock.
 
+use super::limit_beyond_host;
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::memory::{mib, told};
@@ -41,13 +42,14 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
         mib(sums.pinned.total())
     );
     let limit = sums.limit();
-    vec![
-        RULE.finding(subject.nearest(&["memory"]), message)
-            .help(format!(
-                "{}; write a hard_limit of {}, or `<memoryBacking><locked/></memoryBacking>` with a ceiling on machine.slice",
-                told(&sums.pinned),
-                mib(limit)
-            ))
-            .fix(Fix::safe(format!("set hard_limit to {}", mib(limit)), subject.set_hard_limit(limit))),
-    ]
+    let finding = RULE.finding(subject.nearest(&["memory"]), message).help(format!(
+        "{}; write a hard_limit of {}, or `<memoryBacking><locked/></memoryBacking>` with a ceiling on machine.slice",
+        told(&sums.pinned),
+        mib(limit)
+    ));
+    if limit_beyond_host::exceeded(subject, limit).is_some() {
+        return vec![finding];
+    }
+    let title = format!("set hard_limit to {}", mib(limit));
+    vec![finding.fix(Fix::safe(title, subject.set_hard_limit(limit)))]
 }

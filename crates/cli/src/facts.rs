@@ -86,12 +86,17 @@ impl HostFacts {
     /// The facts with those about the files that the domain names.
     pub(crate) fn about(&mut self, document: &Document) -> &Facts {
         let (domain, _) = Domain::read(document);
+        self.about_domain(&domain)
+    }
+
+    /// The same for a domain that has been read already.
+    pub(crate) fn about_domain<'f>(&'f mut self, domain: &Domain) -> &'f Facts {
         if let Some(root) = &self.root {
-            for path in rules::images(&domain) {
+            for path in rules::images(domain) {
                 self.facts.images.entry(path.to_owned()).or_insert_with(|| root.firmware_image(path));
             }
         }
-        self.add_emulator(daemon::start::emulator(&domain));
+        self.add_emulator(daemon::start::emulator(domain));
         // They were understood when the facts were gathered, and mean the same now.
         let _ = self.assume();
         &self.facts

@@ -35,7 +35,7 @@ pub mod secure;
 pub use allow::{Allowed, UnknownRule};
 pub use finding::{Finding, Label, Located};
 pub use fix::{Applied, Fix, Fixed, Safety, fix};
-pub use lint::{Report, ill_formed, images, lint};
+pub use lint::{Report, ill_formed, images, lint, lint_read};
 pub use neighbours::Neighbours;
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;

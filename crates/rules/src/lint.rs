@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::{Document, Domain, SyntaxError};
+use domain::{Document, Domain, Problem, SyntaxError};
 use host::Facts;
 
 use crate::allow::Allowed;
@@ -32,7 +32,18 @@ impl Report {
 /// Reads the domain and asks every rule.
 pub fn lint(document: &Document, facts: &Facts, allowed: &Allowed) -> Report {
     let (domain, problems) = Domain::read(document);
-    let subject = Subject { document, domain: &domain, problems: &problems, facts };
+    lint_read(document, domain, &problems, facts, allowed)
+}
+
+/// The same for a domain that has been read already, with what reading it found.
+pub fn lint_read(
+    document: &Document,
+    domain: Domain,
+    problems: &[Problem],
+    facts: &Facts,
+    allowed: &Allowed,
+) -> Report {
+    let subject = Subject { document, domain: &domain, problems, facts };
     let mut findings: Vec<Finding> = TABLE.iter().flat_map(|entry| (entry.check)(&subject)).collect();
     sort(&mut findings);
     let allowed = allowed.with(document);

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use domain::Domain;
 use rules::{Allowed, Neighbours};
 
 use crate::facts::{FactsArgs, HostFacts};
@@ -95,7 +96,9 @@ fn judge(
             None
         }
         Ok(document) => {
-            let mut report = rules::lint(&document, facts.about(&document), allowed);
+            let (domain, problems) = Domain::read(&document);
+            let facts = facts.about_domain(&domain);
+            let mut report = rules::lint_read(&document, domain, &problems, facts, allowed);
             neighbours.judge(&input.name, &document, &mut report, allowed);
             Some(Judged::new(input, document, report.findings, report.allowed))
         }

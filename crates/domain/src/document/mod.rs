@@ -9,6 +9,8 @@ mod build;
 mod element;
 mod namespaces;
 
+use std::sync::OnceLock;
+
 pub use element::{Attribute, Element};
 
 use crate::edit::{self, Edit, EditError};
@@ -19,7 +21,8 @@ use crate::syntax::{self, SyntaxError, tag::AttributeSpans};
 #[derive(Clone)]
 pub struct Document {
     text: String,
-    lines: Lines,
+    /// Made when the first place is asked for.
+    lines: OnceLock<Lines>,
     nodes: Vec<Node>,
     attributes: Vec<AttributeSpans>,
 }
@@ -61,7 +64,7 @@ impl Document {
         syntax::check_text(text)
             .and_then(|()| build::build(text))
             .map(|(nodes, attributes)| Self {
-                lines: Lines::new(text),
+                lines: OnceLock::new(),
                 text: text.to_owned(),
                 nodes,
                 attributes,
@@ -82,7 +85,7 @@ impl Document {
 
     /// The line and column of a byte offset.
     pub fn position(&self, offset: usize) -> Position {
-        self.lines.position(&self.text, offset)
+        self.lines.get_or_init(|| Lines::new(&self.text)).position(&self.text, offset)
     }
 
     /// The innermost element whose span encloses `span`.

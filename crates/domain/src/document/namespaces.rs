@@ -31,6 +31,19 @@ impl<'t> Scopes<'t> {
         attributes: &[AttributeSpans],
     ) -> Result<(), Fault> {
         let mut binds = Vec::new();
+        let name = |attribute: &AttributeSpans| attribute.name.of(text);
+        // Nearly every element: nothing has to be looked up then.
+        let plain = |name: &str| !name.bytes().any(|byte| byte == b':') && name != "xmlns";
+        if attributes.len() <= 8 && plain(element.of(text)) && attributes.iter().all(|one| plain(name(one))) {
+            self.open.push(binds);
+            for (at, attribute) in attributes.iter().enumerate() {
+                let written = name(attribute);
+                if attributes.iter().take(at).any(|earlier| name(earlier) == written) {
+                    return Err(twice(*attribute, written));
+                }
+            }
+            return Ok(());
+        }
         for attribute in attributes {
             if let (Some("xmlns"), prefix) = name::split(attribute.name.of(text)) {
                 self.bind(text, prefix, *attribute)?;
@@ -49,8 +62,7 @@ impl<'t> Scopes<'t> {
                 (Some(_), local) => (self.resolve(text, attribute.name)?, local),
             };
             if !seen.insert(key) {
-                let Span { start, end } = attribute.name;
-                return Err(Fault::new(start, end, format!("attribute {} appears twice", quoted(written))));
+                return Err(twice(*attribute, written));
             }
         }
         Ok(())
@@ -96,6 +108,11 @@ impl<'t> Scopes<'t> {
             }
         }
     }
+}
+
+fn twice(attribute: AttributeSpans, written: &str) -> Fault {
+    let Span { start, end } = attribute.name;
+    Fault::new(start, end, format!("attribute {} appears twice", quoted(written)))
 }
 
 fn check_default(text: &str, attribute: AttributeSpans) -> Result<(), Fault> {

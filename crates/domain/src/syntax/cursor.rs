@@ -49,6 +49,14 @@ impl<'t> Cursor<'t> {
     pub(crate) fn qualified_name(&mut self, what: &str) -> Result<Span, Fault> {
         let start = self.at;
         let rest = self.rest();
+        // Nearly every name: letters of ASCII, and an end that no name goes on with.
+        let plain = rest.bytes().take_while(|byte| name::is_plain(*byte)).count();
+        let next = rest.as_bytes().get(plain).copied().unwrap_or(b' ');
+        let begins = rest.as_bytes().first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        if begins && next.is_ascii() && next != b':' {
+            self.at += plain;
+            return Ok(Span::new(start, self.at));
+        }
         let len = rest.find(|c| !(name::is_continue(c) || c == ':')).unwrap_or(rest.len());
         let text = rest.get(..len).unwrap_or_default();
         if text.is_empty() {

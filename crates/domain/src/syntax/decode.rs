@@ -66,7 +66,7 @@ fn scalar(number: &str) -> Option<char> {
 
 /// What a piece of character data says: references replaced, line ends made line feeds.
 pub(crate) fn text(raw: &str) -> Cow<'_, str> {
-    expand(raw, '\n', raw.contains(['&', '\r']))
+    expand(raw, '\n', raw.bytes().any(|byte| matches!(byte, b'&' | b'\r')))
 }
 
 /// What a CDATA section's content says: only line ends change.
@@ -80,7 +80,7 @@ pub(crate) fn cdata(raw: &str) -> Cow<'_, str> {
 
 /// What an attribute's value says: references replaced, written white space made spaces.
 pub(crate) fn attribute(raw: &str) -> Cow<'_, str> {
-    expand(raw, ' ', raw.contains(['&', '\r', '\n', '\t']))
+    expand(raw, ' ', raw.bytes().any(|byte| matches!(byte, b'&' | b'\r' | b'\n' | b'\t')))
 }
 
 fn expand(raw: &str, line_end: char, needed: bool) -> Cow<'_, str> {

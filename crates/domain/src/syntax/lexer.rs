@@ -58,6 +58,9 @@ impl<'t> Lexer<'t> {
         let rest = self.cursor.rest();
         let text = rest.get(..rest.find('<').unwrap_or(rest.len())).unwrap_or_default();
         self.cursor.at += text.len();
+        if text.bytes().all(|byte| !matches!(byte, b']' | b'&')) {
+            return Ok(TokenKind::Text);
+        }
         if let Some(offset) = text.find("]]>") {
             let at = start + offset;
             return Err(Fault::new(at, at + 3, "`]]>` is not allowed in text: write `]]&gt;`"));

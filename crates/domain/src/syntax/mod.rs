@@ -73,6 +73,10 @@ pub(crate) fn check_text(text: &str) -> Result<(), Fault> {
         let limit = MAX_SIZE / (1024 * 1024);
         return Err(Fault::new(0, 0, format!("the document is larger than the limit of {limit} MiB")));
     }
+    // Nearly every text: no look at single characters is needed then.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'\x7f' | b'\t' | b'\n' | b'\r')) {
+        return Ok(());
+    }
     match text.char_indices().find(|(_, character)| !name::is_char(*character)) {
         None => Ok(()),
         Some((at, character)) => Err(Fault::new(

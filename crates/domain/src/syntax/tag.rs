@@ -66,18 +66,20 @@ pub(crate) fn attribute(cursor: &mut Cursor<'_>) -> Result<AttributeSpans, Fault
         return Err(cursor.unexpected("expected `=` after the attribute's name"));
     }
     cursor.skip_space();
-    let quote = if cursor.eat("\"") {
-        "\""
-    } else if cursor.eat("'") {
-        "'"
-    } else {
+    let open = cursor.at;
+    let Some(quote) = cursor.peek().filter(|byte| matches!(byte, b'"' | b'\'')) else {
         return Err(cursor.unexpected("expected the attribute's value in quotes"));
     };
-    let open = cursor.at - 1;
-    let Some(value) = cursor.skip_past(quote) else {
+    cursor.at += 1;
+    let Some(length) = cursor.rest().bytes().position(|byte| byte == quote) else {
         return Err(Fault::new(open, open + 1, "the attribute's value has no closing quote"));
     };
+    let value = Span::new(cursor.at, cursor.at + length);
+    cursor.at = value.end + 1;
     let text = value.of(cursor.text);
+    if text.bytes().all(|byte| !matches!(byte, b'<' | b'&')) {
+        return Ok(AttributeSpans { name, value });
+    }
     if let Some(offset) = text.find('<') {
         let at = value.start + offset;
         return Err(Fault::new(at, at + 1, "`<` is not allowed in an attribute's value: write `&lt;`")

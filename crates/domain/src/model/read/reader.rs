@@ -9,7 +9,7 @@ use super::values::{
     MESSAGE_LENGTH, NAME_LENGTH, VALUE_LENGTH, one_of, parse_number, shorten, unit_bytes, words,
 };
 use crate::{
-    Attribute, Element, Span,
+    Attribute, Element, MAX_ATTRIBUTES, Span,
     model::{Keyword, Problem, ProblemKind, Switch, memory::Kib},
 };
 
@@ -43,12 +43,37 @@ impl Problems {
     }
 }
 
+/// A few names; more of them cost an allocation.
+#[derive(Debug, Default)]
+struct Names {
+    few: [&'static str; 8],
+    count: usize,
+    more: Vec<&'static str>,
+}
+
+impl Names {
+    fn push(&mut self, name: &'static str) {
+        match self.few.get_mut(self.count) {
+            Some(place) => {
+                *place = name;
+                self.count += 1;
+            }
+            None => self.more.push(name),
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.few.iter().take(self.count).chain(&self.more).any(|taken| *taken == name)
+    }
+}
+
 /// One element being read.
 pub(super) struct Reader<'d, 'p> {
     element: Element<'d>,
     problems: &'p Problems,
-    taken_attributes: RefCell<Vec<&'static str>>,
-    taken_children: RefCell<Vec<&'static str>>,
+    /// Those of the element's attributes that were asked for, one bit each.
+    taken_attributes: Cell<[u64; MAX_ATTRIBUTES / 64]>,
+    taken_children: RefCell<Names>,
     /// The element is reported as a whole, or was taken as it stands.
     is_settled: Cell<bool>,
 }
@@ -58,7 +83,7 @@ impl<'d, 'p> Reader<'d, 'p> {
         Self {
             element,
             problems,
-            taken_attributes: RefCell::default(),
+            taken_attributes: Cell::default(),
             taken_children: RefCell::default(),
             is_settled: Cell::new(false),
         }
@@ -71,8 +96,14 @@ impl<'d, 'p> Reader<'d, 'p> {
     // Attributes
 
     fn attribute(&self, name: &'static str) -> Option<Attribute<'d>> {
-        self.taken_attributes.borrow_mut().push(name);
-        self.element.attribute(name)
+        let (at, attribute) =
+            self.element.attributes().enumerate().find(|(_, attribute)| attribute.name() == name)?;
+        let mut taken = self.taken_attributes.get();
+        if let Some(bits) = taken.get_mut(at / 64) {
+            *bits |= 1 << (at % 64);
+        }
+        self.taken_attributes.set(taken);
+        Some(attribute)
     }
 
     /// An attribute as it stands.
@@ -95,11 +126,21 @@ impl<'d, 'p> Reader<'d, 'p> {
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
+        self.parsed_or(name, || expected.to_owned(), parse)
+    }
+
+    /// The same, with words that are only put together when they are needed.
+    fn parsed_or<T>(
+        &self,
+        name: &'static str,
+        expected: impl FnOnce() -> String,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let attribute = self.attribute(name)?;
         let value = attribute.value();
         let parsed = parse(&value);
         if parsed.is_none() {
-            let message = format!("`{}` is not {expected}", shorten(&value, VALUE_LENGTH));
+            let message = format!("`{}` is not {}", shorten(&value, VALUE_LENGTH), expected());
             self.report(ProblemKind::Malformed, attribute.value_span(), &format!("@{name}"), &message);
         }
         parsed
@@ -107,7 +148,7 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// An attribute from a closed set of words.
     pub(super) fn word<K: Keyword>(&self, name: &'static str) -> Option<K> {
-        self.parsed(name, &one_of::<K>(), K::from_word)
+        self.parsed_or(name, one_of::<K>, K::from_word)
     }
 
     /// An attribute of which sevirt knows some words: another word is not modelled rather than wrong.
@@ -166,7 +207,8 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// Passes over an attribute that only says how the domain runs at the moment.
     pub(super) fn ignore(&self, name: &'static str) {
-        self.taken_attributes.borrow_mut().push(name);
+        // To have looked at it is enough.
+        let _ = self.attribute(name);
     }
 
     // Children
@@ -195,7 +237,7 @@ impl<'d, 'p> Reader<'d, 'p> {
     /// The children that nobody has asked for so far.
     pub(super) fn unread_children(&self) -> impl Iterator<Item = Element<'d>> {
         let taken = self.taken_children.borrow();
-        self.element.children().filter(move |child| !taken.contains(&child.name()))
+        self.element.children().filter(move |child| !taken.contains(child.name()))
     }
 
     /// Whether there is a child of this name.
@@ -227,10 +269,18 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// The element's text that `parse` must accept, without the white space around it.
     pub(super) fn parsed_text<T>(&self, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.parsed_text_or(|| expected.to_owned(), parse)
+    }
+
+    fn parsed_text_or<T>(
+        &self,
+        expected: impl FnOnce() -> String,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.element.text();
         let parsed = parse(text.trim());
         if parsed.is_none() {
-            let message = format!("`{}` is not {expected}", shorten(text.trim(), VALUE_LENGTH));
+            let message = format!("`{}` is not {}", shorten(text.trim(), VALUE_LENGTH), expected());
             self.malformed(self.element.text_span(), &message);
         }
         parsed
@@ -238,7 +288,7 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// The element's text from a closed set of words.
     pub(super) fn text_word<K: Keyword>(&self) -> Option<K> {
-        self.parsed_text(&one_of::<K>(), K::from_word)
+        self.parsed_text_or(one_of::<K>, K::from_word)
     }
 
     /// The element's text as a number of the given radix.
@@ -314,16 +364,17 @@ impl Drop for Reader<'_, '_> {
         if self.is_settled.get() {
             return;
         }
-        for attribute in self.element.attributes() {
+        let taken = self.taken_attributes.get();
+        for (at, attribute) in self.element.attributes().enumerate() {
             let name = attribute.name();
-            let is_namespace = name == "xmlns" || name.starts_with("xmlns:");
-            if !is_namespace && !self.taken_attributes.borrow().contains(&name) {
+            let is_taken = taken.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1);
+            if !is_taken && name != "xmlns" && !name.starts_with("xmlns:") {
                 let suffix = format!("@{name}");
                 self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported");
             }
         }
         for child in self.element.children() {
-            if !self.taken_children.borrow().contains(&child.name()) {
+            if !self.taken_children.borrow().contains(child.name()) {
                 Reader::new(child, self.problems).not_modelled("not supported");
             }
         }

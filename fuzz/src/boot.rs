@@ -4,7 +4,7 @@
 use host::boot::{bls, command_line, grub, modprobe, shell, value};
 
 /// Panics where something that holds for every text does not hold for this one.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let source = value::Source { path: "/etc/default/grub".into(), text: data.to_vec() };
     if let Ok(scripts) = value::Scripts::parse(vec![source]) {
         let value = grub::ordinary_entry(&scripts);

@@ -8,7 +8,7 @@ use host::Facts;
 use rules::{Allowed, Safety};
 
 /// Panics where something that holds for every text does not hold for this one.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(document) = Document::parse(text) else { return };
     assert_eq!(document.text(), text, "an unedited document prints as it was read");

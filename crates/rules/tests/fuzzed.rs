@@ -1,6 +1,5 @@
 //! The fuzzer's own function, on its corpus, on every fixture and on what proptest makes of them.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail anywhere")]
-#![expect(clippy::cast_possible_truncation, reason = "the fuzzer's function hashes")]
 #![expect(clippy::disallowed_methods, reason = "corpora are files")]
 
 #[path = "../../../fuzz/src/lint.rs"]

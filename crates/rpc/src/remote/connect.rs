@@ -81,4 +81,6 @@ pub mod feature {
     pub const REMOTE_EVENT_CALLBACK: i32 = 14;
     /// The server says why it closes the connection.
     pub const REMOTE_CLOSE_CALLBACK: i32 = 15;
+    /// `NETWORK_UPDATE` takes its section and its command in the order in which they are declared.
+    pub const NETWORK_UPDATE_HAS_CORRECT_ORDER: i32 = 16;
 }

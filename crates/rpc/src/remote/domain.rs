@@ -81,6 +81,13 @@ records! {
         flags: u32,
     }
 
+    /// What a guest owner gives to a paused guest; never shown.
+    LaunchSecurityStateArgs<'a> {
+        dom: Domain<'a>,
+        params: Hidden<super::typed_param::Params<'a, 64>>,
+        flags: u32,
+    }
+
     ListNamesArgs<'a> { dom: Domain<'a>, maxnames: i32, flags: u32 }
     ListAllSnapshotsArgs<'a> { dom: Domain<'a>, need_results: i32, flags: u32 }
     ListAllSnapshotsReply<'a> { snapshots: List<Snapshot<'a>, 16384>, ret: i32 }
@@ -98,4 +105,37 @@ impl<'a> Domain<'a> {
     pub fn inactive(name: impl Into<Text<'a>>, uuid: Uuid) -> Self {
         Self { name: name.into(), uuid, id: -1 }
     }
+}
+
+/// States of a domain with their reasons, as `DOMAIN_GET_STATE` gives them: `virDomainState` and the enumerations of
+/// reasons beside it.
+pub mod state {
+    use super::State;
+
+    const fn of(state: i32, reason: i32) -> State {
+        State { state, reason }
+    }
+
+    pub const NOSTATE: State = of(0, 0);
+    pub const RUNNING_BOOTED: State = of(1, 1);
+    pub const RUNNING_RESTORED: State = of(1, 3);
+    pub const RUNNING_UNPAUSED: State = of(1, 5);
+    pub const RUNNING_WAKEUP: State = of(1, 8);
+    pub const PAUSED_USER: State = of(3, 1);
+    pub const PAUSED_IOERROR: State = of(3, 5);
+    pub const PAUSED_WATCHDOG: State = of(3, 6);
+    pub const PAUSED_SHUTTING_DOWN: State = of(3, 8);
+    pub const PAUSED_CRASHED: State = of(3, 10);
+    pub const PAUSED_STARTING_UP: State = of(3, 11);
+    pub const PAUSED_API_ERROR: State = of(3, 14);
+    pub const SHUTDOWN_USER: State = of(4, 1);
+    pub const SHUTOFF_UNKNOWN: State = of(5, 0);
+    pub const SHUTOFF_SHUTDOWN: State = of(5, 1);
+    pub const SHUTOFF_DESTROYED: State = of(5, 2);
+    pub const SHUTOFF_CRASHED: State = of(5, 3);
+    pub const SHUTOFF_SAVED: State = of(5, 5);
+    pub const SHUTOFF_FAILED: State = of(5, 6);
+    pub const SHUTOFF_DAEMON: State = of(5, 8);
+    pub const CRASHED_PANICKED: State = of(6, 1);
+    pub const PMSUSPENDED: State = of(7, 0);
 }

@@ -69,6 +69,33 @@ records! {
     NicMacChange<'a> { callback_id: i32, dom: Domain<'a>, alias: Text<'a>, old_mac: Text<'a>, new_mac: Text<'a> }
 }
 
+/// Lifecycle events with their details: `virDomainEventType` and the enumerations of details beside it.
+pub mod lifecycle {
+    pub const DEFINED_ADDED: (i32, i32) = (0, 0);
+    pub const DEFINED_UPDATED: (i32, i32) = (0, 1);
+    pub const DEFINED_RENAMED: (i32, i32) = (0, 2);
+    pub const UNDEFINED_REMOVED: (i32, i32) = (1, 0);
+    pub const UNDEFINED_RENAMED: (i32, i32) = (1, 1);
+    pub const STARTED_BOOTED: (i32, i32) = (2, 0);
+    pub const STARTED_RESTORED: (i32, i32) = (2, 2);
+    pub const STARTED_WAKEUP: (i32, i32) = (2, 4);
+    pub const SUSPENDED_PAUSED: (i32, i32) = (3, 0);
+    pub const SUSPENDED_IOERROR: (i32, i32) = (3, 2);
+    pub const SUSPENDED_WATCHDOG: (i32, i32) = (3, 3);
+    pub const SUSPENDED_API_ERROR: (i32, i32) = (3, 6);
+    pub const RESUMED_UNPAUSED: (i32, i32) = (4, 0);
+    pub const STOPPED_SHUTDOWN: (i32, i32) = (5, 0);
+    pub const STOPPED_DESTROYED: (i32, i32) = (5, 1);
+    pub const STOPPED_CRASHED: (i32, i32) = (5, 2);
+    pub const STOPPED_SAVED: (i32, i32) = (5, 4);
+    pub const STOPPED_FAILED: (i32, i32) = (5, 5);
+    pub const SHUTDOWN_FINISHED: (i32, i32) = (6, 0);
+    pub const SHUTDOWN_GUEST: (i32, i32) = (6, 1);
+    pub const SHUTDOWN_HOST: (i32, i32) = (6, 2);
+    pub const PMSUSPENDED_MEMORY: (i32, i32) = (7, 0);
+    pub const CRASHED_PANICKED: (i32, i32) = (8, 0);
+}
+
 /// Which procedure carries each event that can be registered for: the index is `virDomainEventID`.
 pub const BY_ID: [Procedure; 28] = [
     Procedure::DomainEventCallbackLifecycle,

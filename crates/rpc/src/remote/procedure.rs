@@ -461,7 +461,7 @@ program! {
   436 NodeDeviceIsActive                          Read   High call Text<'a> => i32;
   437 NetworkCreateXmlFlags                       Write  High call XmlFlags<'a> => Network<'a>;
   438 DomainEventMemoryDeviceSizeChange           Event  Low  sent(event::MemoryDeviceSizeChange<'a>);
-  439 DomainSetLaunchSecurityState                Write  Low  call DomParams64<'a> => ();
+  439 DomainSetLaunchSecurityState                Write  Low  call domain::LaunchSecurityStateArgs<'a> => ();
   440 DomainSaveParams                            Write  Low  call DomParams64<'a> => ();
   441 DomainRestoreParams                         Write  Low  call Params64<'a> => ();
   442 DomainAbortJobFlags                         Write  Low  call DomFlags<'a> => ();

@@ -70,6 +70,18 @@ fn every_event_that_can_be_registered_has_its_payload() {
 }
 
 #[test]
+fn what_a_guest_owner_sends_is_not_shown() {
+    let call = Call::DomainSetLaunchSecurityState(super::domain::LaunchSecurityStateArgs {
+        dom: super::object::Domain::inactive("demo", crate::xdr::Uuid([0; 16])),
+        params: crate::xdr::Hidden(
+            vec![super::typed_param::TypedParam::new("sev-secret", "c2VjcmV0")].into(),
+        ),
+        flags: 0,
+    });
+    assert!(!format!("{call:?}").contains("c2VjcmV0"));
+}
+
+#[test]
 fn rows_say_who_may_call() {
     assert_eq!(Procedure::AuthList.access(), Access::Anyone);
     assert_eq!(Procedure::DomainGetState.access(), Access::Read);

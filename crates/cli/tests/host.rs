@@ -1,5 +1,6 @@
 //! `sevirt host check` as a program: its exit codes, its formats, and virt-host-validate beside it.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "what is not compared is said")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

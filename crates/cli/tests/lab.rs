@@ -4,6 +4,9 @@
 //! (`cargo build --workspace` puts them there); what is missing fails, and says what it is.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "lab/rules.rs"]
+mod rules_in_lab;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -4,6 +4,8 @@
 //! (`cargo build --workspace` puts them there); what is missing fails, and says what it is.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "lab/page.rs"]
+mod page;
 #[path = "lab/rules.rs"]
 mod rules_in_lab;
 

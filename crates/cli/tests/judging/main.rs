@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod formats;
+#[path = "../lab/page.rs"]
+mod lab_page;
 mod many;
 mod secure;
 mod writing;
@@ -158,6 +160,20 @@ fn allowing_what_is_no_rule_is_refused() {
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
     }
+}
+
+/// What only the lab can write is taken as it stands; the rest of the page follows from the rules.
+#[test]
+fn the_page_of_the_rules_in_the_lab_is_current() {
+    let page = fs::read_to_string(lab_page::PAGE).unwrap();
+    let (first, _) = page.split_once(lab_page::SECOND).unwrap();
+    let started: Vec<String> = first
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| [")?.split_once(']')?.0.to_owned()))
+        .collect();
+    assert!(started.len() > 40, "{started:?}");
+    let current = format!("{first}{}", lab_page::second_part(&started));
+    expect_test::expect_file![lab_page::PAGE].assert_eq(&current);
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let (Some(policy), Some(element)) = (policy, subject.element(&["launchSecurity", "policy"])) else {
         return Vec::new();
     };
+    if subject.facts.simulated.is_some() {
+        let message = format!("policy {policy:#x} forbids SMT, and the simulated platform has it on");
+        let finding = RULE.finding(element.text_span(), message).severity(Severity::Error);
+        return vec![finding.help("write 0x30000")];
+    }
     let host = subject.host();
     let message =
         format!("policy {policy:#x} forbids SMT: {host} runs the guest only if its own set-up has SMT off");

@@ -34,6 +34,9 @@ struct Replace {
     to: String,
 }
 
+/// Codes and severities, by the domain's name.
+type Findings = BTreeMap<String, Vec<(String, String)>>;
+
 /// What becomes of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answer {
@@ -104,14 +107,14 @@ fn last_words(said: &str) -> String {
     let said = said.filter(|line| !quiet.iter().any(|words| line.contains(words)));
     let said: Vec<&str> = said.filter(|line| !line.is_empty() && !line.starts_with("QEMU ")).collect();
     let of_qemu = said.iter().rfind(|line| line.starts_with("qemu-system-x86_64: "));
-    let line = of_qemu.or(said.last()).copied().unwrap_or_default();
+    let line = of_qemu.or_else(|| said.last()).copied().unwrap_or_default();
     let words = line.trim_start_matches("error: ").trim_start_matches("qemu-system-x86_64: ");
     let option = words.strip_prefix('-').and_then(|words| words.rsplit_once("}: "));
     option.map_or(words, |(_, words)| words).to_owned()
 }
 
 /// Starts all of them in one boot; lint's word on each, and QEMU's.
-fn run_in_lab(directory: &Path, names: &[String]) -> (BTreeMap<String, Vec<(String, String)>>, Vec<Answer>) {
+fn run_in_lab(directory: &Path, names: &[String]) -> (Findings, Vec<Answer>) {
     let mut job = format!(
         "cd {}\n{} lint --format json *.xml || true\necho @@@\n",
         directory.display(),
@@ -139,7 +142,7 @@ fn run_in_lab(directory: &Path, names: &[String]) -> (BTreeMap<String, Vec<(Stri
     let told = text(&output.stdout);
     let mut parts = told.split("@@@\n");
     let found: serde_json::Value = serde_json::from_str(parts.next().unwrap()).unwrap();
-    let mut findings: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let mut findings = Findings::new();
     for finding in found.as_array().unwrap() {
         let word = |key: &str| finding[key].as_str().unwrap().to_owned();
         let name = word("file").trim_end_matches(".xml").to_owned();

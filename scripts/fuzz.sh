@@ -36,7 +36,7 @@ case $name in
 lint) seeds="crates/rules/test_data examples" ;;
 *) seeds= ;;
 esac
-commit=$(git rev-parse --short HEAD)
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 start=$(date -u +%FT%TZ)
 printf 'fuzz %s: commit %s, seed %s, %s s, from %s\n' "$name" "$commit" "$seed" "$seconds" "$start"
 # shellcheck disable=SC2086

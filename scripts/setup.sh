@@ -15,7 +15,7 @@ set -eu
 PACKAGES="qemu-system-x86 qemu-system-modules-spice qemu-system-modules-opengl qemu-utils ovmf
 linux-image-amd64 systemd-boot-efi busybox-static kmod xz-utils openssl"
 # What the tests compare with, besides.
-TEST_PACKAGES="gcc libc6-dev make git"
+TEST_PACKAGES="gcc g++ libc6-dev make git"
 # The peer: virsh, virt-xml-validate; libvirtd, virt-host-validate; its Python bindings.
 PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt"
 QEMU_AT_LEAST=10.0

@@ -1,10 +1,14 @@
 #!/bin/sh
-# The long runs. Ten lab starts in a row of a one-vCPU guest, ten successes; says how long each took.
+# The long runs: an hour of each fuzzer (FUZZ_SECONDS of each, if that is set) with no crash; then ten lab starts in a row
+# of a one-vCPU guest, ten successes, and how long each took.
 #
 #   scripts/soak.sh [RUNS]
 set -eu
 cd "$(dirname "$0")/.."
 runs=${1-10}
+for target in fuzz/targets/*.rs; do
+    scripts/fuzz.sh "$(basename "$target" .rs)"
+done
 succeeded=0
 for number in $(seq "$runs"); do
     start=$(date +%s)

@@ -34,6 +34,11 @@ pub(crate) struct HostFacts {
 }
 
 impl FactsArgs {
+    /// The tree that is looked at; this machine where the facts come from a file.
+    pub(crate) fn root(&self) -> Root {
+        self.root.clone().map_or_else(Root::live, Root::at)
+    }
+
     pub(crate) fn gather(&self) -> anyhow::Result<HostFacts> {
         let (facts, root) = match (&self.facts, &self.root) {
             (Some(path), _) => (read(path)?, None),

@@ -3,6 +3,7 @@
 //! What it deliberately does not do: judge. Whether a fact is good news is for the `rules` crate.
 
 pub mod boot;
+pub mod ceiling;
 
 mod assume;
 mod description;

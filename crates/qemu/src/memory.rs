@@ -196,6 +196,12 @@ impl Sums {
         }
     }
 
+    /// The limit that a start sets where the domain has none, in bytes.
+    #[must_use]
+    pub fn start_limit(&self) -> u64 {
+        self.limit().saturating_add(sums::LEFT)
+    }
+
     /// A limit to set, in bytes: what is needed and what may come on top, in whole MiB.
     #[must_use]
     pub fn limit(&self) -> u64 {

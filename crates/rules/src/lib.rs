@@ -27,6 +27,7 @@ mod allow;
 mod lint;
 mod neighbours;
 
+pub mod capacity;
 pub mod docs;
 pub mod host;
 pub mod ops;

@@ -16,10 +16,6 @@ use crate::vm::MemoryLock;
 const ROMS: [&str; 4] =
     ["/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/ipxe/qemu"];
 
-/// What a computed limit leaves beside: what displays and disks take while they are used. It is the seed of all such
-/// limits (libvirt, "Launch security with AMD SEV", section "Memory").
-const LEFT: u64 = 256 << 20;
-
 /// The sizes that the sums want, of the files that are there.
 pub(super) fn sizes(plan: &Plan, facts: &Facts) -> Sizes {
     let found = |path: &Path| {
@@ -49,7 +45,7 @@ pub(super) fn lock(domain: &Domain, sums: &Sums) -> Option<MemoryLock> {
 
 /// The guest's control group, or why it has none.
 pub(super) fn group(domain: &Domain, sums: &Sums) -> (Option<Group>, Option<String>) {
-    let limit = hard_limit(domain).unwrap_or_else(|| sums.limit().saturating_add(LEFT));
+    let limit = hard_limit(domain).unwrap_or_else(|| sums.start_limit());
     match Group::make(&domain.name, Some(limit)) {
         Ok(group) => {
             tracing::debug!(group = %group.path().display(), limit, "the guest's control group");

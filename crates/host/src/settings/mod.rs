@@ -7,7 +7,7 @@
 //! distribution's own program that makes `grub.cfg`, and that only on the live system.
 
 mod command_line;
-mod disk;
+pub(crate) mod disk;
 mod draft;
 mod file;
 mod modprobe;

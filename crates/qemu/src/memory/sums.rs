@@ -4,6 +4,10 @@ use super::{Demand, Item, Pinning, Sizes, Sum, Sums};
 
 pub(super) const MIB: u64 = 1 << 20;
 
+/// What the limit of a start leaves beside: what displays and disks take while they are used, as the usual advice has it
+/// (libvirt, "Launch security with AMD SEV", section "Memory").
+pub(super) const LEFT: u64 = 256 * MIB;
+
 /// What QEMU's program and libraries map.
 const PROGRAM: u64 = 60 * MIB;
 /// What Spice's libraries map beside.

@@ -4,6 +4,7 @@ mod check;
 mod disable;
 mod enable;
 mod facts;
+mod limits;
 mod settings;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ enum Action {
     Disable(disable::Args),
     Enable(enable::Args),
     Facts(facts::Args),
+    Limits(limits::Args),
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -29,5 +31,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Action::Disable(args) => disable::run(args),
         Action::Enable(args) => enable::run(args),
         Action::Facts(args) => facts::run(args),
+        Action::Limits(args) => limits::run(args),
     }
 }

@@ -132,6 +132,42 @@ fn the_host_check_tells_a_simulated_platform_and_agrees_with_virt_host_validate(
     lab.nothing_is_left();
 }
 
+/// Each step says what `<sev>` and its C-bit are: nothing is deleted or restarted between them.
+#[test]
+fn what_the_host_can_run_follows_the_host() {
+    let lab = Lab::new();
+    let script = format!(
+        "caps() {{ echo \"$1: $('{}' caps --machine q35 | grep -o \"<sev supported='[a-z]*'\\|<cbitpos>[0-9]*\" \
+           | tr '\\n' ' ')\"; }}
+         parameter=/sys/module/kvm_amd/parameters/sev
+         chmod 666 /dev/sev
+         caps 'as it is'
+         echo N >$parameter
+         caps 'parameter off'
+         echo Y >$parameter
+         caps 'parameter on'
+         mv /dev/sev /dev/away
+         caps 'device away'
+         mv /dev/away /dev/sev
+         caps 'device back'
+         chmod 000 /dev/sev
+         caps 'device closed'
+         chmod 666 /dev/sev
+         caps 'device open'
+         '{}' caps --explain | grep 'SEV-ES '",
+        env!("CARGO_BIN_EXE_sevirt"),
+        env!("CARGO_BIN_EXE_sevirt"),
+    );
+    let output = lab.exec(&["--", "sh", "-c", &script], b"");
+    let (yes, no) = ("<sev supported='yes' <cbitpos>47 ", "<sev supported='no' ");
+    let want = format!(
+        "as it is: {yes}\nparameter off: {no}\nparameter on: {yes}\ndevice away: {no}\ndevice back: {yes}\n\
+         device closed: {no}\ndevice open: {yes}\nSEV-ES   not offered\n"
+    );
+    assert_eq!(text(&output.stdout), want, "{output:?}");
+    lab.nothing_is_left();
+}
+
 #[test]
 fn what_cannot_start_or_end_has_its_own_exit_codes() {
     let lab = Lab::new();

@@ -119,7 +119,7 @@ fn explanation(answer: &Answer, simulated: Option<&str>) -> String {
     let document = &answer.document;
     let mut text = format!("{}: QEMU {}, {}\n", document.emulator, answer.version, document.machine);
     if let Some(simulator) = simulated {
-        put(&mut text, format_args!("the platform is simulated ({simulator}): memory is not encrypted here"));
+        put(&mut text, format_args!("simulated platform: {simulator}"));
     }
     answer.technologies.iter().for_each(|offer| explain(&mut text, offer));
     text

@@ -1,5 +1,4 @@
 //! The fuzzer's own function, on its corpus and on what proptest makes.
-#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 #[path = "../../../fuzz/src/boot.rs"]
 mod boot;

@@ -125,7 +125,7 @@ fn os(out: &mut Indented<'_, '_>, os: &Os) -> fmt::Result {
         choice(out, &os.firmware)?;
         out.opened(format_args!("<loader supported='yes'>"), "loader", |out| {
             for loader in &os.loaders {
-                out.line(format_args!("<value>{}</value>", Word(&loader)))?;
+                out.line(format_args!("<value>{}</value>", Word(loader)))?;
             }
             os.choices.iter().try_for_each(|one| choice(out, one))
         })
@@ -157,7 +157,7 @@ fn host_model(out: &mut Indented<'_, '_>, host: Option<&HostModel>) -> fmt::Resu
         }
         host.features.iter().try_for_each(|(name, on)| {
             let policy = if *on { "require" } else { "disable" };
-            let name = Word(&name);
+            let name = Word(name);
             out.line(format_args!("<feature policy='{policy}' name='{name}'/>"))
         })
     })
@@ -179,7 +179,7 @@ fn custom(out: &mut Indented<'_, '_>, model: &CustomModel) -> fmt::Result {
         Usable::Unknown => "unknown",
     };
     let deprecated = if model.deprecated { " deprecated='yes'" } else { "" };
-    let canonical = model.canonical.as_ref().map(|name| format!(" canonical='{}'", Word(&name)));
+    let canonical = model.canonical.as_ref().map(|name| format!(" canonical='{}'", Word(name)));
     let (canonical, vendor) = (canonical.unwrap_or_default(), model.vendor);
     let name = Word(&model.name);
     out.line(format_args!(
@@ -188,7 +188,7 @@ fn custom(out: &mut Indented<'_, '_>, model: &CustomModel) -> fmt::Result {
     let Usable::No(missing) = &model.usable else { return Ok(()) };
     let tag = format!("<blockers model='{}'>", Word(&model.name));
     out.opened(format_args!("{tag}"), "blockers", |out| {
-        missing.iter().try_for_each(|name| out.line(format_args!("<feature name='{}'/>", Word(&name))))
+        missing.iter().try_for_each(|name| out.line(format_args!("<feature name='{}'/>", Word(name))))
     })
 }
 
@@ -199,7 +199,7 @@ fn sev(out: &mut Indented<'_, '_>, sev: &Sev) -> fmt::Result {
         out.line(format_args!("<maxGuests>{}</maxGuests>", sev.guests.sev))?;
         out.line(format_args!("<maxESGuests>{}</maxESGuests>", sev.guests.sev_es))?;
         match &sev.cpu0_id {
-            Some(id) => out.line(format_args!("<cpu0Id>{}</cpu0Id>", Word(&id))),
+            Some(id) => out.line(format_args!("<cpu0Id>{}</cpu0Id>", Word(id))),
             None => Ok(()),
         }
     })

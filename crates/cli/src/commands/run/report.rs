@@ -275,7 +275,7 @@ impl Reporter {
             match self.format {
                 Format::Json => self.emit(&json!({"event": "memory", "peak": peak})),
                 Format::Text => {
-                    self.say(&format_args!("memory       {} MiB at most", peak.div_ceil(1 << 20)))
+                    self.say(&format_args!("memory       {} MiB at most", peak.div_ceil(1 << 20)));
                 }
             }
         }

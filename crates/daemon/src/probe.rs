@@ -26,8 +26,8 @@ use crate::process::{Process, Spawn};
 
 pub use cache::directory as cache_directory;
 
-/// How long QEMU may take to answer everything; it takes some 50 ms.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long QEMU may take to answer everything; it takes some 50 ms, and seconds where all of it is emulated.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long QEMU may take to quit; it takes some 5 ms.
 const QUIT: Duration = Duration::from_secs(2);

@@ -112,7 +112,7 @@ fn below(
 impl Source {
     pub(crate) fn read(&self) -> Result<Input, InputError> {
         match self {
-            Self::Stdin => Input::take(STDIN_NAME, bounded(io::stdin().lock())),
+            Self::Stdin => Input::take(STDIN_NAME, bounded(io::stdin().lock(), 0)),
             Self::File(path) | Self::Found(path) => Input::take(&path.to_string_lossy(), file(path)),
         }
     }
@@ -164,11 +164,13 @@ fn file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if found.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    if found.len() > MAX_SIZE as u64 { Ok(None) } else { bounded(file) }
+    if found.len() > MAX_SIZE as u64 { Ok(None) } else { bounded(file, found.len()) }
 }
 
-fn bounded(from: impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+/// All that can be read; `expected` bytes, as far as that is known.
+fn bounded(from: impl Read, expected: u64) -> io::Result<Option<Vec<u8>>> {
+    // One more, so that the end is seen without asking for more room.
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
     from.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() <= MAX_SIZE).then_some(bytes))
 }

@@ -74,7 +74,8 @@ pub(crate) fn check_text(text: &str) -> Result<(), Fault> {
         return Err(Fault::new(0, 0, format!("the document is larger than the limit of {limit} MiB")));
     }
     // Nearly every text: no look at single characters is needed then.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'\x7f' | b'\t' | b'\n' | b'\r')) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'\x7f' | b'\t' | b'\n' | b'\r');
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         return Ok(());
     }
     match text.char_indices().find(|(_, character)| !name::is_char(*character)) {

@@ -9,6 +9,7 @@ mod owner;
 mod render;
 mod replace;
 mod style;
+mod tech;
 
 use std::process::ExitCode;
 

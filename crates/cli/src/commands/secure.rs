@@ -5,7 +5,6 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use rules::secure::{Change, Policy, Secured, Wish, secure};
 use rules::{Allowed, Safety, Severity, Technology};
 
@@ -14,6 +13,7 @@ use crate::input::{Input, STDIN, Source};
 use crate::render::{Judged, Printer, diff, text};
 use crate::replace::replace;
 use crate::style::{self, Look};
+use crate::tech::Tech;
 
 /// Turn an ordinary domain into a confidential one
 ///
@@ -54,26 +54,6 @@ pub(crate) struct Args {
     allow: Vec<String>,
     #[command(flatten)]
     facts: FactsArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tech {
-    /// Encrypted memory
-    Sev,
-    /// Encrypted registers, too
-    SevEs,
-    /// Memory whose integrity is protected, too
-    SevSnp,
-}
-
-impl From<Tech> for Technology {
-    fn from(tech: Tech) -> Self {
-        match tech {
-            Tech::Sev => Self::Sev,
-            Tech::SevEs => Self::SevEs,
-            Tech::SevSnp => Self::SevSnp,
-        }
-    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

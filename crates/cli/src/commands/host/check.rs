@@ -9,6 +9,7 @@ use rules::host::{HostReport, Verdict, check, validate};
 use crate::commands::{COULD_NOT, FOUND};
 use crate::facts::FactsArgs;
 use crate::render::{host, print};
+use crate::tech::Tech;
 
 /// Say whether this host can run confidential guests, now and after the next boot, and what to do first if not
 ///
@@ -36,23 +37,6 @@ enum Format {
     Json,
     /// The secure-guest lines of `virt-host-validate qemu`
     Libvirt,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tech {
-    Sev,
-    SevEs,
-    SevSnp,
-}
-
-impl From<Tech> for Technology {
-    fn from(tech: Tech) -> Self {
-        match tech {
-            Tech::Sev => Self::Sev,
-            Tech::SevEs => Self::SevEs,
-            Tech::SevSnp => Self::SevSnp,
-        }
-    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use host::settings::{self, Direction};
 
 use super::settings::SettingsArgs;
+use crate::tech::Tech;
 
 /// Make SEV permanent: the kernel's command line and modprobe's options, shown as a diff first
 ///
@@ -25,19 +25,7 @@ pub(crate) struct Args {
     settings: SettingsArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Tech {
-    Sev,
-    SevEs,
-    SevSnp,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let technology = match args.tech {
-        Tech::Sev => settings::Technology::Sev,
-        Tech::SevEs => settings::Technology::SevEs,
-        Tech::SevSnp => settings::Technology::SevSnp,
-    };
-    let plan = settings::enable(&args.settings.root(), technology)?;
+    let plan = settings::enable(&args.settings.root(), args.tech.into())?;
     args.settings.carry_out(&plan, Direction::Enable, "everything is as it has to be; nothing to do")
 }

@@ -41,7 +41,7 @@ report "sevirt lint, $count" "$(($(now) - start))" "$count"
 if command -v virt-xml-validate >/dev/null; then
     start=$(now)
     for file in $(find "$work" -name '*.xml' | sort | head -n "$sample"); do
-        taskset -c 0 virt-xml-validate "$file" domain >/dev/null
+        taskset -c 0 virt-xml-validate "$file" domain >/dev/null 2>&1
     done
     report "virt-xml-validate, $sample" "$(($(now) - start))" "$sample"
 else

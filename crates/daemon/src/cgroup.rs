@@ -108,6 +108,7 @@ impl Group {
         if hierarchy.version == Version::V2 {
             allow_memory(&parent).map_err(failed(&parent))?;
         }
+        sweep(&parent);
         fs::create_dir(&directory).map_err(failed(&directory))?;
         let limited = match limit {
             None => Ok(()),
@@ -185,6 +186,19 @@ fn end(child: &mut Child) {
     // It is ours and not reaped, so the process is right.
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Takes away the groups of those who were killed before they could: the process after which a group is named is gone,
+/// and the kernel removes none in which something runs.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_suffix(".scope")?.rsplit_once('-')?.1.parse().ok());
+        if owner.is_some_and(|owner: u32| !Path::new(&format!("/proc/{owner}")).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 fn open(directory: &Path) -> Result<File, GroupError> {
@@ -309,6 +323,25 @@ mod tests {
         assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+memory");
         let limit = root.path().join("sevirt").join(scope_name("a", std::process::id())).join("memory.max");
         assert_eq!(fs::read_to_string(limit).unwrap(), "4096");
+    }
+
+    #[test]
+    fn groups_whose_owner_was_killed_are_taken_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let names = [
+            scope_name("killed", ended.id()),
+            scope_name("lives", std::process::id()),
+            "sevirt-of-nobody.scope".to_owned(),
+            "other".to_owned(),
+        ];
+        for name in &names {
+            fs::create_dir(parent.path().join(name)).unwrap();
+        }
+        sweep(parent.path());
+        let left: Vec<bool> = names.iter().map(|name| parent.path().join(name).exists()).collect();
+        assert_eq!(left, [false, true, true, true]);
     }
 
     #[test]

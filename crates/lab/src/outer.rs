@@ -37,10 +37,7 @@ pub(crate) struct Outer<'a> {
 
 /// An AMD CPU as QEMU emulates it. Without 5-level page tables, walks are shorter, nested ones above all; without
 /// enhanced string instructions kernels clear memory by ordinary stores, which emulate almost twice as fast.
-/// With the signature of the first EPYC (Naples): what TCG itself presents is an AMD processor of family 6, for which
-/// QEMU has no named model, and a guest of `host-model` would get one of another vendor.
-const TCG_CPU: &str =
-    "max,svm=on,npt=on,phys-bits=48,la57=off,erms=off,fsrm=off,family=23,model=1,stepping=2";
+const TCG_CPU: &str = "max,svm=on,npt=on,phys-bits=48,la57=off,erms=off,fsrm=off";
 const KVM_CPU: &str = "host,svm=on,npt=on,phys-bits=48";
 
 /// Quiet, no mitigations against attacks that emulation does not have, no clearing of memory on top of what is

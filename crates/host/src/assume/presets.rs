@@ -109,9 +109,9 @@ const TABLE: [Host; 6] = [
     // The outer machine's processor and what its simulated secure processor says.
     Host {
         name: "lab",
-        family: 0x17,
-        model: 0x01,
-        stepping: 2,
+        family: 6,
+        model: 6,
+        stepping: 3,
         microcode: "0x1000065",
         sme: false,
         snp: true,

@@ -1,5 +1,7 @@
 //! MEM004: a limit that limits nothing.
 
+use domain::model::memory::MemTune;
+
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::memory::mib;
@@ -51,7 +53,9 @@ pub(super) fn exceeded(subject: &Subject<'_>, limit: u64) -> Option<(&'static st
     let ram = subject.facts.memory.known().map(|kib| kib.saturating_mul(1024));
     let slice = subject.facts.machine_slice.known();
     let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
+    let unlimited = MemTune::UNLIMITED.bytes();
     match (ram, ceiling) {
+        _ if limit >= unlimited => Some(("libvirt takes for a limit", unlimited)),
         (_, Some(ceiling)) if limit > ceiling => Some(("the ceiling of machine.slice", ceiling)),
         (Some(ram), _) if limit > ram => Some(("all of its RAM", ram)),
         _ => None,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use domain::{Document, Domain};
-use host::{AssumeError, Facts, Root};
+use host::{AssumeError, Fact, Facts, Root, User};
 
 /// The options of every command that judges a domain against a host.
 #[derive(Debug, clap::Args)]
@@ -68,6 +68,13 @@ impl HostFacts {
     pub(crate) fn live() -> Self {
         let (facts, root) = of(Root::live());
         Self { facts, root, assumptions: Vec::new() }
+    }
+
+    /// Of this machine, for guests that run as who calls this program.
+    pub(crate) fn of_own_guests() -> Self {
+        let mut live = Self::live();
+        live.facts.qemu_user = Fact::Known(User::of_this_process());
+        live
     }
 
     fn assume(&mut self) -> Result<(), AssumeError> {

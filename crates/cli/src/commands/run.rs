@@ -182,7 +182,7 @@ fn judge(
             });
         }
     };
-    let mut host = HostFacts::live();
+    let mut host = HostFacts::of_own_guests();
     host.about(&document);
     let facts = host.into_facts();
     let report = rules::lint(&document, &facts, allowed);

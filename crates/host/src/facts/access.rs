@@ -47,6 +47,19 @@ pub struct User {
     pub gids: Vec<u32>,
 }
 
+impl User {
+    /// Who runs this program, and so the QEMU that it starts itself.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let primary = rustix::process::getegid().as_raw();
+        let others = rustix::process::getgroups().unwrap_or_default();
+        let others = others.iter().map(|gid| gid.as_raw()).filter(|gid| *gid != primary);
+        let uid = rustix::process::geteuid().as_raw();
+        let name = if uid == 0 { "root".to_owned() } else { format!("user {uid}") };
+        Self { name, uid, gids: [primary].into_iter().chain(others).collect() }
+    }
+}
+
 impl Device {
     /// Whether `user` may open the node for reading and writing, by its mode and access control list (acl(5), "access
     /// check algorithm"). Capabilities are not considered: QEMU runs without them.

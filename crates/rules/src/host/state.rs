@@ -2,7 +2,7 @@
 
 use host::{Fact, Facts, User};
 
-use crate::technology::Technology;
+use crate::Technology;
 use crate::version::Version;
 
 use super::finding::Evidence;
@@ -54,10 +54,12 @@ pub(super) fn candidates_from(facts: &Facts, least: Technology) -> Vec<Technolog
     Technology::ALL.into_iter().filter(|technology| *technology >= least).filter(has).collect()
 }
 
-/// Whether the processor could encrypt guests, had BIOS not left it off: the kernel drops the flags then.
+/// Whether the processor could encrypt guests, had BIOS not left it off: the kernel drops the flags then, and its module
+/// turns SEV off.
 pub(super) fn off_in_bios(facts: &Facts) -> bool {
     processor_has(facts, Technology::Sev) == Some(true)
         && kernel_lists(facts, Technology::Sev) == Some(false)
+        && parameter(facts, Technology::Sev) != Parameter::On
         && kernel(facts).is_none_or(|kernel| kernel >= first_kernel(Technology::Sev))
 }
 

@@ -1,7 +1,6 @@
 //! The technologies as a command line names them.
 
 use clap::ValueEnum;
-use host::settings;
 
 /// `--tech`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,17 +13,7 @@ pub(crate) enum Tech {
     SevSnp,
 }
 
-impl From<Tech> for rules::Technology {
-    fn from(tech: Tech) -> Self {
-        match tech {
-            Tech::Sev => Self::Sev,
-            Tech::SevEs => Self::SevEs,
-            Tech::SevSnp => Self::SevSnp,
-        }
-    }
-}
-
-impl From<Tech> for settings::Technology {
+impl From<Tech> for qemu::Technology {
     fn from(tech: Tech) -> Self {
         match tech {
             Tech::Sev => Self::Sev,

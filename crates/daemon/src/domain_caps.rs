@@ -100,7 +100,7 @@ impl Question<'_> {
             rdp: self.has_program("qemu-rdp"),
             vfio: passes_devices(),
             guests: leaf.map_or_else(Guests::default, |leaf| Guests::of_asids(leaf.asids, leaf.min_sev_asid)),
-            cannot: refused.map(|offer| planned(offer.technology)).collect(),
+            cannot: refused.map(|offer| offer.technology).collect(),
         }
     }
 
@@ -148,15 +148,6 @@ fn offer(technology: Technology, caps: &Caps, report: &HostReport) -> Offer {
         reasons.push(words(format!("QEMU says: {reason}")));
     }
     Offer { technology, verdict, reasons }
-}
-
-/// As the plan of a guest calls it.
-fn planned(technology: Technology) -> qemu::plan::Technology {
-    match technology {
-        Technology::Sev => qemu::plan::Technology::Sev,
-        Technology::SevEs => qemu::plan::Technology::SevEs,
-        Technology::SevSnp => qemu::plan::Technology::SevSnp,
-    }
 }
 
 /// Physical address bits, as the kernel uses them: encryption takes some of those that the processor has.

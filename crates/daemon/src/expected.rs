@@ -11,7 +11,8 @@ use attest::ovmf::{self, Area};
 use attest::sev::digest::{Contents, ContentsError, EsVcpus, LaunchDigest};
 use attest::sev::kernel_hashes::{FileHasher, KernelHashes};
 use attest::sev::vmsa::{Profile, VcpuSignature};
-use qemu::plan::{DirectBoot, LaunchInputs, Technology};
+use qemu::Technology;
+use qemu::plan::{DirectBoot, LaunchInputs};
 
 /// Larger firmware cannot be mapped below 4 GiB.
 const FIRMWARE_LIMIT: u64 = 64 << 20;

@@ -20,7 +20,8 @@ use domain::model::launch_security::{LaunchSecurity, Sev};
 use domain::model::{CompleteError, DomainKind, Surroundings};
 use host::Facts;
 use qemu::Caps;
-use qemu::plan::{LaunchInputs, Plan, PlanError, Technology, wanted_taps};
+use qemu::Technology;
+use qemu::plan::{LaunchInputs, Plan, PlanError, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};

@@ -10,8 +10,8 @@ mod print;
 use domain::model::DomainKind;
 
 use crate::firmware::Descriptor;
-use crate::plan::Technology;
 use crate::qmp::command::SgxCapabilities;
+use crate::technology::Technology;
 
 /// Which guests are meant. What is left out is what the emulator does of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

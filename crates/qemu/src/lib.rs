@@ -12,6 +12,8 @@ pub mod plan;
 pub mod qmp;
 
 mod argv;
+mod technology;
 
 pub use argv::{Argument, KeyValues, Properties};
 pub use caps::Caps;
+pub use technology::Technology;

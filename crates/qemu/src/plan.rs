@@ -29,7 +29,7 @@ use crate::{
 
 pub use device::{Device, DeviceKind};
 pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
-pub use launch::{DirectBoot, LaunchInputs, Technology};
+pub use launch::{DirectBoot, LaunchInputs};
 pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
 };

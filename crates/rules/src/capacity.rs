@@ -7,9 +7,9 @@ use host::Facts;
 use qemu::memory::Sums;
 use serde::Serialize;
 
+use crate::Technology;
 use crate::memory::mib;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 const MIB: u64 = 1 << 20;
 

@@ -7,8 +7,8 @@ use host::{Fact, FirmwareImage, Loader};
 use qemu::firmware::{Descriptor, Mapping, described_machine};
 use qemu::plan::select_firmware;
 
+use crate::Technology;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 /// A firmware image, by whatever way the domain names it.
 #[derive(Debug)]

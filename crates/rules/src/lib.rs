@@ -13,7 +13,6 @@ mod finding;
 mod fix;
 mod rule;
 mod subject;
-mod technology;
 mod version;
 
 mod blob;
@@ -38,10 +37,10 @@ pub use finding::{Finding, Label, Located};
 pub use fix::{Applied, Fix, Fixed, Safety, fix};
 pub use lint::{Report, ill_formed, images, lint, lint_read};
 pub use neighbours::Neighbours;
+pub use qemu::Technology;
 pub use rule::{Page, Rule, Severity};
 pub use subject::Subject;
 pub use table::{Entry, TABLE, all, rule};
-pub use technology::Technology;
 pub use version::Version;
 
 #[cfg(test)]

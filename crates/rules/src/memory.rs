@@ -9,8 +9,8 @@ use domain::{Edit, Element, NewElement};
 use qemu::memory::{Demand, Sizes, Sum, Sums};
 use qemu::plan::{Code, Firmware, Placement, Variables};
 
+use crate::Technology;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,7 +3,7 @@
 //! These are limits of the technology and of QEMU's support for it. What a domain's XML asks for of them is told by the
 //! rules of the family OPS.
 
-use crate::technology::Technology;
+use crate::Technology;
 
 /// Something that a user may ask to be done with a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,9 @@
 //! What rules judge: one document with all that is known about it.
 
-use domain::{Document, Domain, Element, Problem, Span, model::launch_security::LaunchSecurity};
+use domain::{Document, Domain, Element, Problem, Span};
 use host::Facts;
 
-use crate::technology::Technology;
+use crate::Technology;
 
 /// A domain before its judges.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +23,7 @@ impl<'a> Subject<'a> {
 
     /// What kind of confidential guest this is to be, if any that sevirt knows.
     pub(crate) fn technology(&self) -> Option<Technology> {
-        match self.domain.launch_security.as_ref()? {
-            LaunchSecurity::Sev(sev) if sev.is_es() => Some(Technology::SevEs),
-            LaunchSecurity::Sev(_) => Some(Technology::Sev),
-            LaunchSecurity::SevSnp(_) => Some(Technology::SevSnp),
-            LaunchSecurity::Other { .. } => None,
-        }
+        Technology::of(self.domain.launch_security.as_ref()?)
     }
 
     /// The element at the end of a path of names below the root, the first one of each name.

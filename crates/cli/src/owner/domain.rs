@@ -12,7 +12,8 @@ use domain::model::launch_security::LaunchSecurity;
 use domain::{Document, Domain};
 use host::Root;
 use qemu::Caps;
-use qemu::plan::{DirectBoot, LaunchInputs, Technology};
+use qemu::Technology;
+use qemu::plan::{DirectBoot, LaunchInputs};
 
 use super::contents::Source;
 use crate::input::Input;

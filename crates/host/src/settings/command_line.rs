@@ -8,11 +8,12 @@ use crate::boot::value::{Origin, Scripts, Source, Value};
 use crate::boot::{Layout, bls, command_line, grub};
 use crate::facts::Fact;
 
+use qemu::Technology;
+
 use super::SettingsError;
 use super::draft::Draft;
 use super::file::{Kind, command_lines, padded};
 use super::text::{Amendment, Edit, Piece, amend, before_init, is_well, splice, written};
-use super::wish::Technology;
 
 /// The file from which new kernels' entries are made (kernel-install(8)).
 const KERNEL_COMMAND_LINE: &str = "/etc/kernel/cmdline";

@@ -21,6 +21,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use qemu::Technology;
+
 use crate::boot::value::ScriptError;
 use crate::boot::{self, Layout};
 use crate::facts::Fact;
@@ -30,10 +32,10 @@ use disk::Disk;
 use draft::Draft;
 use file::Kind;
 use record::{Entry, Record, RecordError, hash};
+use wish::wishes;
 
 pub use draft::Change;
 pub use tool::{Regeneration, ToolError};
-pub use wish::Technology;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ pub fn enable(root: &Root, technology: Technology) -> Result<Plan, SettingsError
     modprobe::draft(&mut draft, technology)?;
     let changes = draft.changes();
     let mut notes = Vec::new();
-    let words = technology.wishes().iter().map(wish::Wish::word).collect::<Vec<_>>().join(" ");
+    let words = wishes(technology).iter().map(wish::Wish::word).collect::<Vec<_>>().join(" ");
     if !found {
         notes.push(format!(
             "no boot loader's configuration was found (/etc/default/grub, loader entries, /etc/kernel/cmdline): add `{words}` to the kernel's command line by hand"
@@ -129,7 +131,7 @@ fn until_reboot(root: &Root, technology: Technology) -> Vec<String> {
         last.is_some_and(|parameter| wish.is_met(parameter))
     };
     let (module, kernel): (Vec<_>, Vec<_>) =
-        technology.wishes().iter().filter(|wish| !is_met(wish)).partition(|wish| wish.option().is_some());
+        wishes(technology).iter().filter(|wish| !is_met(wish)).partition(|wish| wish.option().is_some());
     let mut early: Vec<String> = kernel.into_iter().map(wish::Wish::word).collect();
     early.extend(parameters.iter().filter_map(|parameter| wish::mended(technology, parameter)));
     if !early.is_empty() {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::boot::command_line::{boolean, same_name};
 use crate::boot::modprobe;
 
+use qemu::Technology;
+
 use super::SettingsError;
 use super::draft::Draft;
 use super::file::Kind;
 use super::text::{Edit, Piece};
-use super::wish::Technology;
+use super::wish::wishes;
 
 /// The directory that is an administrator's.
 const OWN_DIRECTORY: &str = "/etc/modprobe.d";
@@ -27,7 +29,7 @@ struct Found {
 pub(crate) fn draft(draft: &mut Draft<'_>, technology: Technology) -> Result<(), SettingsError> {
     let mut missing = Vec::new();
     let mut last_file = String::new();
-    for (name, value) in technology.wishes().iter().filter_map(super::wish::Wish::option) {
+    for (name, value) in wishes(technology).iter().filter_map(super::wish::Wish::option) {
         let found = last(draft, name)?;
         let word = format!("{name}={value}");
         match found {

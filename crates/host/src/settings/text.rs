@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use qemu::Technology;
 use serde::{Deserialize, Serialize};
 
 use crate::boot::command_line::{self, Parameter};
 use crate::boot::value::{Origin, Value};
 
-use super::wish::{Technology, mended};
+use super::wish::{mended, wishes};
 
 /// Replaces bytes of one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +52,7 @@ pub(crate) fn amend(value: &Value, technology: Technology) -> Amendment {
         }
         None => amendment.missing.push(word),
     };
-    for wish in technology.wishes() {
+    for wish in wishes(technology) {
         match parameters.iter().rev().find(|parameter| parameter.is(wish.name)) {
             Some(parameter) if wish.is_met(parameter) => {}
             Some(parameter) => change(parameter, format!("{}={}", parameter.name, wish.value)),
@@ -69,7 +70,7 @@ pub(crate) fn amend(value: &Value, technology: Technology) -> Amendment {
 /// Whether nothing is wrong with a command line or missing from it.
 pub(crate) fn is_well(text: &str, technology: Technology) -> bool {
     let parameters = command_line::parameters(text);
-    let met = technology.wishes().iter().all(|wish| {
+    let met = wishes(technology).iter().all(|wish| {
         let last = parameters.iter().rev().find(|parameter| parameter.is(wish.name));
         last.is_some_and(|parameter| wish.is_met(parameter))
     });

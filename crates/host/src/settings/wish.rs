@@ -4,18 +4,9 @@
 //! `iommu.passthrough=`); arch/x86/kvm/svm/sev.c (`sev`, `sev_es`, `sev_snp`). SEV-SNP needs the IOMMU on, not in
 //! passthrough mode, and with version 1 page tables: `iommu_snp_enable` in drivers/iommu/amd/init.c.
 
-use serde::{Deserialize, Serialize};
+use qemu::Technology;
 
 use crate::boot::command_line::{Parameter, boolean};
-
-/// What is to be possible on a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Technology {
-    Sev,
-    SevEs,
-    SevSnp,
-}
 
 /// A parameter that has to have a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +20,15 @@ const SEV: Wish = Wish { name: "kvm_amd.sev", value: "1" };
 const SEV_ES: Wish = Wish { name: "kvm_amd.sev_es", value: "1" };
 const SEV_SNP: Wish = Wish { name: "kvm_amd.sev_snp", value: "1" };
 
-impl Technology {
-    /// What has to be on the kernel's command line.
-    pub(crate) fn wishes(self) -> &'static [Wish] {
-        const ALL: &[Wish] = &[MEMORY, SEV, SEV_ES, SEV_SNP];
-        let count = match self {
-            Self::Sev => 2,
-            Self::SevEs => 3,
-            Self::SevSnp => 4,
-        };
-        ALL.get(..count).unwrap_or(ALL)
-    }
+/// What has to be on the kernel's command line.
+pub(crate) fn wishes(technology: Technology) -> &'static [Wish] {
+    const ALL: &[Wish] = &[MEMORY, SEV, SEV_ES, SEV_SNP];
+    let count = match technology {
+        Technology::Sev => 2,
+        Technology::SevEs => 3,
+        Technology::SevSnp => 4,
+    };
+    ALL.get(..count).unwrap_or(ALL)
 }
 
 impl Wish {

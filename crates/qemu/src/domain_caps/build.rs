@@ -11,8 +11,8 @@ use super::{
 use crate::Caps;
 use crate::argv::cpu;
 use crate::caps::Extent;
-use crate::plan::Technology;
 use crate::qmp::command::{CpuDefinition, Machine};
+use crate::technology::Technology;
 
 /// libvirt's names of what Hyper-V offers its guests, in libvirt's order; QEMU writes them with hyphens.
 const ENLIGHTENMENTS: [&str; 17] = [

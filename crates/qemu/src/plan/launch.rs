@@ -12,6 +12,7 @@ use crate::{
     Caps,
     argv::{Argument, sev},
     caps::CpuSignature,
+    technology::Technology,
 };
 
 /// What the platform measures before the guest runs.
@@ -36,30 +37,12 @@ pub struct LaunchInputs {
     pub host_data: Option<String>,
 }
 
-/// How the guest is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Technology {
-    Sev,
-    SevEs,
-    SevSnp,
-}
-
 /// A guest that is booted without a boot loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectBoot {
     pub kernel: PathBuf,
     pub initrd: Option<PathBuf>,
     pub cmdline: Option<String>,
-}
-
-impl std::fmt::Display for Technology {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Sev => "SEV",
-            Self::SevEs => "SEV-ES",
-            Self::SevSnp => "SEV-SNP",
-        })
-    }
 }
 
 /// The object for launch security, with the files that it reads.
@@ -92,11 +75,11 @@ impl LaunchObject {
         };
         let host = SevParams { cbitpos, reduced_phys_bits };
         let kernel_hashes = security.kernel_hashes().is_some_and(Switch::is_on);
+        let Some(technology) = Technology::of(security) else { return Ok(None) };
         Ok(match security {
             LaunchSecurity::Sev(sev) => {
                 let policy = sev.policy.ok_or(PlanError::NoPolicy)?;
                 let (object, files) = sev::sev_guest(sev, policy, host, here);
-                let technology = if sev.is_es() { Technology::SevEs } else { Technology::Sev };
                 Some(Self {
                     technology,
                     policy: policy.into(),
@@ -109,7 +92,7 @@ impl LaunchObject {
             LaunchSecurity::SevSnp(snp) => {
                 let policy = snp.policy.ok_or(PlanError::NoPolicy)?;
                 Some(Self {
-                    technology: Technology::SevSnp,
+                    technology,
                     policy,
                     kernel_hashes,
                     host_data: snp.host_data.clone(),

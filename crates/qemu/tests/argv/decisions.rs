@@ -15,11 +15,10 @@ use domain::{
     },
 };
 use qemu::{
-    Caps,
+    Caps, Technology,
     caps::CpuSignature,
     plan::{
-        DeviceKind, Network, Placement, Plan, PlanError, SevParams, Surroundings, TapFds, Technology, Vhost,
-        wanted_taps,
+        DeviceKind, Network, Placement, Plan, PlanError, SevParams, Surroundings, TapFds, Vhost, wanted_taps,
     },
 };
 

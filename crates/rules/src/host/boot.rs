@@ -3,7 +3,7 @@
 
 use host::{BootLoader, Fact, Facts, ModuleOptions};
 
-use crate::technology::Technology;
+use crate::Technology;
 use crate::version::Version;
 
 use super::finding::Evidence;

@@ -2,7 +2,7 @@
 
 use host::{Emulator, Fact, Facts};
 
-use crate::technology::Technology;
+use crate::Technology;
 use crate::version::Version;
 
 use super::finding::Evidence;

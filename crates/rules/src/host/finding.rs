@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::Technology;
 use crate::rule::{Rule, Severity};
-use crate::technology::Technology;
 
 /// Something about a host that matters to confidential guests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@
 use host::{Fact, Facts};
 
 use super::state::kernel_lists;
-use crate::technology::Technology;
+use crate::Technology;
 
 /// One line: what was looked at, and what is wrong, or that nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

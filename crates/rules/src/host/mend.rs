@@ -2,7 +2,7 @@
 
 use host::{BootLoader, Facts};
 
-use crate::technology::Technology;
+use crate::Technology;
 
 /// Turns a technology on for the next boot.
 pub(super) fn enable(technology: Technology) -> String {

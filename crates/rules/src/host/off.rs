@@ -2,8 +2,8 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::rule::Rule;
-use crate::technology::Technology;
 
 use super::boot::{Line, comes_on, setting};
 use super::finding::{HostFinding, When};

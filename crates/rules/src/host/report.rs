@@ -3,7 +3,7 @@
 use host::Facts;
 use serde::Serialize;
 
-use crate::technology::Technology;
+use crate::Technology;
 
 use super::finding::{Effect, HostFinding, When};
 use super::table::HOST_TABLE;

@@ -2,10 +2,10 @@
 
 use domain::Element;
 
+use crate::Technology;
 use crate::finding::{Finding, MOST};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 use crate::version::Version;
 
 /// The only series of QEMU that had SEV-SNP and could not assign devices to its guests.

@@ -2,11 +2,11 @@
 
 use domain::{Edit, Element};
 
+use crate::Technology;
 use crate::finding::{Finding, MOST};
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "OPS003",

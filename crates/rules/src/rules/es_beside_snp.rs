@@ -1,10 +1,10 @@
 //! SEV024: an SEV-ES guest where SEV-SNP is on.
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::host::{Effect, sev_es_beside_snp};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "SEV024",

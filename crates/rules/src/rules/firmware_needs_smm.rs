@@ -2,11 +2,11 @@
 
 use domain::model::Switch;
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::firmware::suggestion;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "FW011",

@@ -1,11 +1,11 @@
 //! FW007: firmware that cannot boot the kind of guest that is asked for.
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::firmware::{Firmware, is_uefi, suggestion};
 use crate::rule::{Page, Rule, Severity};
 use crate::rules::no_suitable_firmware;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "FW007",

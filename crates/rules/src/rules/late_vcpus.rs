@@ -1,9 +1,9 @@
 //! SEV022: virtual CPUs that are to be plugged into a guest whose registers are encrypted.
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "SEV022",

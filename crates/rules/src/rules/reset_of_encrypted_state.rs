@@ -1,9 +1,9 @@
 //! OPS004: resets of a guest whose registers are encrypted.
 
+use crate::Technology;
 use crate::finding::{Finding, MOST};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "OPS004",

@@ -2,11 +2,11 @@
 
 use domain::Edit;
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "SEV020",

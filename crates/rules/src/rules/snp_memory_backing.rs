@@ -2,10 +2,10 @@
 
 use domain::model::memory::MemorySource;
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "SEV021",

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use crate::Technology;
 use crate::finding::Finding;
 use crate::host::emulator::lack;
 use crate::host::{HostFinding, When, check as check_host};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 use crate::version::DEFAULT_EMULATOR;
 
 /// What of a host does not decide about a domain: other QEMUs and other firmware than its own, and that a simulated

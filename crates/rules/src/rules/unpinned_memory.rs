@@ -1,12 +1,12 @@
 //! MEM001: nothing says how much memory QEMU may lock.
 
 use super::limit_beyond_host;
+use crate::Technology;
 use crate::finding::Finding;
 use crate::fix::Fix;
 use crate::memory::{mib, told};
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "MEM001",

@@ -3,11 +3,11 @@
 use domain::model::Switch;
 use domain::{Edit, NewElement};
 
+use crate::Technology;
 use crate::finding::{Finding, MOST};
 use crate::fix::Fix;
 use crate::rule::{Page, Rule, Severity};
 use crate::subject::Subject;
-use crate::technology::Technology;
 use crate::version::{Version, older};
 use crate::virtio::Virtio;
 

@@ -6,10 +6,10 @@ use host::Loader;
 use qemu::firmware::{FlashMode, Mapping};
 
 use super::{Change, Wish};
+use crate::Technology;
 use crate::firmware::is_uefi;
 use crate::fix::Safety;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(super) const TOPIC: &str = "firmware";
 

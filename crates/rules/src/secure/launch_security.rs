@@ -4,9 +4,9 @@ use domain::model::launch_security::LaunchSecurity;
 use domain::{Edit, Element, NewElement};
 
 use super::{Change, Policy, Wish};
+use crate::Technology;
 use crate::fix::Safety;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 const TOPIC: &str = "launch security";
 

@@ -3,9 +3,9 @@
 use domain::Edit;
 
 use super::{Change, Wish};
+use crate::Technology;
 use crate::fix::Safety;
 use crate::subject::Subject;
-use crate::technology::Technology;
 
 pub(super) fn step(subject: &Subject<'_>, wish: &Wish) -> Option<Change> {
     let is_on = subject.domain.features.smm.as_ref().is_some_and(|smm| smm.state.is_on());

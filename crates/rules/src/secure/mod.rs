@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use domain::{Document, Domain, Edit};
 use host::Facts;
 
+use crate::Technology;
 use crate::allow::Allowed;
 use crate::finding::Finding;
 use crate::fix::Safety;
@@ -25,7 +26,6 @@ use crate::lint::{Report, lint};
 use crate::rule::Severity;
 use crate::subject::Subject;
 use crate::table;
-use crate::technology::Technology;
 
 pub use policy::{Policy, PolicyError};
 

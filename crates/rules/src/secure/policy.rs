@@ -2,7 +2,7 @@
 
 use attest::{sev, snp};
 
-use crate::technology::Technology;
+use crate::Technology;
 
 /// A policy that fits the technology it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use daemon::start::Prepared;
 use daemon::vm::{End, Evidence, Milestone, Notice, Outcome};
 use domain::Domain;
 use indicatif::{ProgressBar, ProgressStyle};
-use qemu::plan::{LaunchInputs, Technology};
+use qemu::Technology;
+use qemu::plan::LaunchInputs;
 use qemu::qmp::command::{SevGuest, SevState};
 use serde_json::{Value, json};
 

@@ -87,7 +87,7 @@ proptest! {
                 let has = |text: &str, wanted: &str| {
                     text.split_ascii_whitespace().filter(|word| word.replace('-', "_") == wanted).count()
                 };
-                for wish in technology.wishes() {
+                for wish in wishes(technology) {
                     let word = wish.word();
                     let count = has(&new, &word);
                     // What stood there twice is there twice.

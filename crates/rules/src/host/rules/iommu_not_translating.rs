@@ -2,12 +2,12 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::boot::{Line, iommu_obstacle, loader, running_line, without_word};
 use crate::host::mend::{REBOOT, SETUP};
 use crate::host::state::{Parameter, kernel_lacks, parameter, processor_has, without_iommu, without_rmp};
 use crate::host::{Evidence, HostFinding, When};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST012",

@@ -2,13 +2,13 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::HostFinding;
 use crate::host::mend::{KERNEL, install};
 use crate::host::state::{
     Parameter, candidates, first_kernel, kernel, kernel_lacks, parameter, parameter_evidence, release,
 };
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST003",

@@ -2,11 +2,11 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::mend::{LIBVIRT, install};
 use crate::host::state::{candidates, libvirt};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 use crate::version::Version;
 
 pub(crate) static RULE: Rule = Rule {

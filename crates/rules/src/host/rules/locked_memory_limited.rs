@@ -2,10 +2,10 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::state::candidates;
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST032",

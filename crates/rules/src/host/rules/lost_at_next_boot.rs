@@ -2,12 +2,12 @@
 
 use host::{Fact, Facts};
 
+use crate::Technology;
 use crate::host::boot::{Line, setting};
 use crate::host::mend::{AS_ROOT, enable};
 use crate::host::state::{Parameter, candidates, parameter, parameter_evidence, shown};
 use crate::host::{Evidence, HostFinding, When};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST013",

@@ -2,12 +2,12 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::HostFinding;
 use crate::host::boot::{Line, mem_encrypt, running_line};
 use crate::host::mend::{REBOOT, enable};
 use crate::host::state::{candidates, off_in_bios};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST014",

@@ -2,11 +2,11 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::mend::SETUP;
 use crate::host::state::{candidates, lacks_asids, off_in_bios};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST010",

@@ -2,11 +2,11 @@
 
 use host::{Fact, Facts};
 
+use crate::Technology;
 use crate::host::mend::KERNEL_LOG;
 use crate::host::state::{candidates, kernel_lacks, off_in_bios, shown};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST015",

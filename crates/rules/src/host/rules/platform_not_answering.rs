@@ -2,11 +2,11 @@
 
 use host::{Fact, Facts, PlatformState};
 
+use crate::Technology;
 use crate::host::mend::{AS_ROOT, KERNEL_LOG};
 use crate::host::state::{candidates, shown};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 /// `EPERM` and `EACCES`: whoever asks may not, which says nothing about the platform.
 const MAY_NOT: [i32; 2] = [1, 13];

@@ -2,10 +2,10 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::HostFinding;
 use crate::host::state::{cpuid, flags, foreign_processor, processor_has, vendor};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST001",

@@ -2,11 +2,11 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::mend::{KERNEL_LOG, SETUP};
 use crate::host::state::{cpuid, flags, parameter_evidence, without_rmp};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST011",

@@ -2,10 +2,10 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::state::{Parameter, parameter, parameter_evidence, processor_has};
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST033",

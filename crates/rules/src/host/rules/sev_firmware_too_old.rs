@@ -2,11 +2,11 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::mend::REBOOT;
 use crate::host::state::processor_has;
 use crate::host::{Evidence, HostFinding};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 /// The first API of the firmware with which the kernel initialises SEV-SNP.
 const FIRST: (u8, u8) = (1, 51);

@@ -2,12 +2,12 @@
 
 use host::{Fact, Facts};
 
+use crate::Technology;
 use crate::host::HostFinding;
 use crate::host::boot::{Line, Origin, setting};
 use crate::host::mend::KERNEL_LOG;
 use crate::host::state::{lacks_asids, off};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST007",

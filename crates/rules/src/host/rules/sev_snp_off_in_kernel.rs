@@ -2,12 +2,12 @@
 
 use host::Facts;
 
+use crate::Technology;
 use crate::host::HostFinding;
 use crate::host::boot::{Line, Origin, iommu_obstacle, setting};
 use crate::host::mend::KERNEL_LOG;
 use crate::host::state::{off, without_iommu, without_rmp};
 use crate::rule::{Page, Rule, Severity};
-use crate::technology::Technology;
 
 pub(crate) static RULE: Rule = Rule {
     code: "HOST009",

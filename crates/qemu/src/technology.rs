@@ -1,9 +1,10 @@
 //! The kinds of confidential guests that AMD processors run.
 
-use serde::Serialize;
+use domain::model::launch_security::LaunchSecurity;
+use serde::{Deserialize, Serialize};
 
 /// What protects a confidential guest. Each one builds upon those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Technology {
     /// Encrypted memory.
@@ -16,6 +17,16 @@ pub enum Technology {
 
 impl Technology {
     pub const ALL: [Self; 3] = [Self::Sev, Self::SevEs, Self::SevSnp];
+
+    /// What a domain asks for; `None` for what is not AMD's.
+    pub fn of(security: &LaunchSecurity) -> Option<Self> {
+        Some(match security {
+            LaunchSecurity::Sev(sev) if sev.is_es() => Self::SevEs,
+            LaunchSecurity::Sev(_) => Self::Sev,
+            LaunchSecurity::SevSnp(_) => Self::SevSnp,
+            LaunchSecurity::Other { .. } => return None,
+        })
+    }
 
     /// The word by which commands and `<launchSecurity>` name it.
     pub fn word(self) -> &'static str {
@@ -36,7 +47,7 @@ impl Technology {
     }
 
     /// The word by which firmware descriptors offer it.
-    pub(crate) fn feature(self) -> &'static str {
+    pub fn feature(self) -> &'static str {
         match self {
             Self::Sev => "amd-sev",
             Self::SevEs => "amd-sev-es",

@@ -21,9 +21,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cr8", &[]),
     ("host", &["qemu", "sevirt-attest"]),
     ("rules", &["domain", "sevirt-attest", "qemu", "host"]),
-    ("daemon", &["domain", "sevirt-attest", "qemu", "host", "rules"]),
+    ("daemon", &["domain", "sevirt-attest", "rpc", "qemu", "host", "rules"]),
     ("lab", &["domain", "qemu", "host"]),
-    ("cli", &["domain", "sevirt-attest", "qemu", "host", "rules", "daemon", "lab"]),
+    ("cli", &["domain", "sevirt-attest", "rpc", "qemu", "host", "rules", "daemon", "lab"]),
     ("xtask", &["host", "rules"]),
 ];
 

@@ -1,4 +1,5 @@
-//! What runs guests: the probe that asks a QEMU binary what it can do, and the supervisor of one virtual machine.
+//! What runs guests: the probe that asks a QEMU binary what it can do, the supervisor of one virtual machine, and the
+//! service that offers both by libvirt's protocol.
 
 pub mod cgroup;
 pub mod domain_caps;
@@ -6,6 +7,8 @@ pub mod expected;
 pub mod owner;
 pub mod probe;
 mod process;
+pub mod server;
+pub mod service;
 pub mod start;
 pub mod systemd;
 pub mod tap;
@@ -21,4 +24,20 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     line
+}
+
+/// What a mutex guards. Nobody panics while holding one here; if somebody did, the value is still the last that was
+/// written.
+pub(crate) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Serves until the process is told to end.
+pub fn serve(
+    service: std::sync::Arc<service::Service>,
+    listener: std::os::unix::net::UnixListener,
+    rights: rpc::Rights,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(server::serve(service, listener, rights))
 }

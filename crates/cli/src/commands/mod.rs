@@ -4,6 +4,7 @@ mod argv;
 mod caps;
 mod certs;
 mod completions;
+mod daemon;
 mod digest;
 mod explain;
 mod fix;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Caps(caps::Args),
     Certs(certs::Args),
     Completions(completions::Args),
+    Daemon(daemon::Args),
     Digest(digest::Args),
     Explain(explain::Args),
     Fix(fix::Args),
@@ -67,6 +69,7 @@ impl Command {
             Self::Caps(args) => caps::run(&args),
             Self::Certs(args) => certs::run(&args),
             Self::Completions(args) => completions::run(&args),
+            Self::Daemon(args) => daemon::run(&args),
             Self::Digest(args) => digest::run(args),
             Self::Explain(args) => explain::run(&args),
             Self::Fix(args) => fix::run(&args),

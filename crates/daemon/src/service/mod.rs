@@ -1,0 +1,46 @@
+//! What the daemon does for its clients: calls of libvirt's protocol become operations on domains, networks, pools and
+//! the host. It knows nothing of sockets; [`crate::server`] carries calls in and answers out.
+//!
+//! ```text
+//!   server ── Call ──► dispatch::remote ──► connect, node, domain, network, storage …
+//!                                              │
+//!                                              ├── Domains   definitions and running guests
+//!                                              ├── Host      facts and capabilities, kept while they hold
+//!                                              └── Events ── to every client that registered
+//! ```
+
+#![allow(dead_code, reason = "parts that are not called yet")]
+
+mod client;
+mod connect;
+mod dispatch;
+mod domains;
+mod events;
+mod paths;
+
+use std::sync::Arc;
+
+pub use client::{Client, Peer};
+pub(crate) use dispatch::{Answer, remote};
+pub(crate) use domains::Domains;
+pub(crate) use events::Events;
+pub use paths::Paths;
+
+use rpc::error::RemoteError;
+
+/// Why a call failed, as the client is told.
+pub(crate) type Failure = Box<RemoteError<'static>>;
+
+/// The state of the daemon.
+#[derive(Debug)]
+pub struct Service {
+    pub(crate) paths: Paths,
+    pub(crate) domains: Domains,
+    pub(crate) events: Arc<Events>,
+}
+
+impl Service {
+    pub fn open(paths: Paths) -> Arc<Self> {
+        Arc::new(Self { paths, domains: Domains::default(), events: Arc::default() })
+    }
+}

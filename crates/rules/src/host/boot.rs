@@ -1,6 +1,7 @@
 //! What is configured for `kvm_amd` and the IOMMU: on the running kernel's command line, on the next boot's, and in
 //! modprobe.d.
 
+use host::boot::command_line::{self, Parameter as Word, boolean, parameters};
 use host::{BootLoader, Fact, Facts, ModuleOptions};
 
 use crate::Technology;
@@ -35,29 +36,35 @@ pub(super) enum Origin<'f> {
     KernelDefault,
 }
 
-/// The words for the kernel on one of its command lines; `None` where that line is not known. Where nobody knows of a
-/// boot loader the next boot's line is the running one.
-pub(super) fn words(facts: &Facts, line: Line) -> Option<Vec<&str>> {
-    let text = match (line, &facts.boot.command_line) {
-        (Line::NextBoot, Fact::Known(text)) => text,
-        (Line::NextBoot, Fact::Unreadable { .. }) => return None,
-        (Line::Running, _) | (Line::NextBoot, Fact::Absent) => facts.kernel_command_line.known()?,
-    };
-    // What follows `--` is for init.
-    Some(text.split_whitespace().take_while(|word| *word != "--").collect())
+/// One of the kernel's command lines; `None` where it is not known. Where nobody knows of a boot loader the next boot's
+/// line is the running one.
+fn text(facts: &Facts, line: Line) -> Option<&str> {
+    match (line, &facts.boot.command_line) {
+        (Line::NextBoot, Fact::Known(text)) => Some(text),
+        (Line::NextBoot, Fact::Unreadable { .. }) => None,
+        (Line::Running, _) | (Line::NextBoot, Fact::Absent) => {
+            facts.kernel_command_line.known().map(String::as_str)
+        }
+    }
+}
+
+/// The words for the kernel on one of its command lines, each as it is written and as the kernel reads it.
+fn words(facts: &Facts, line: Line) -> Vec<(&str, Word)> {
+    let text = text(facts, line).unwrap_or_default();
+    let written = |word: Word| Some((text.get(word.span.clone())?, word));
+    parameters(text).into_iter().filter_map(written).collect()
 }
 
 /// How a parameter is configured: the command line wins over modprobe.d, because modprobe reads it last; the last word
 /// of each wins.
-fn own_setting(facts: &Facts, line: Line, technology: Technology) -> Setting<'_> {
-    let words = words(facts, line).unwrap_or_default();
+fn own_setting<'f>(facts: &'f Facts, line: Line, technology: Technology) -> Setting<'f> {
     let name = technology.parameter();
-    let on_line = words.iter().rev().find_map(|word| {
-        let (key, value) = split(word);
-        if technology == Technology::SevSnp && key == "sev" && value?.split(',').any(|it| it == "nosnp") {
-            return Some((*word, false));
+    let on_line = words(facts, line).into_iter().rev().find_map(|(written, word)| {
+        let refuses = |value: &str| value.split(',').any(|it| it == "nosnp");
+        if technology == Technology::SevSnp && word.is("sev") && word.value.as_deref().is_some_and(refuses) {
+            return Some((written, false));
         }
-        (key.strip_prefix("kvm_amd.")? == name).then(|| (*word, truth(value)))
+        word.is(&format!("kvm_amd.{name}")).then(|| (written, truth(word.value.as_deref())))
     });
     if let Some((word, on)) = on_line {
         return Setting { on, technology, origin: Origin::CommandLine(line, word) };
@@ -69,8 +76,9 @@ fn own_setting(facts: &Facts, line: Line, technology: Technology) -> Setting<'_>
         .rev()
         .filter(|options| options.module.replace('-', "_") == "kvm_amd");
     let in_file = options.into_iter().find_map(|options| {
-        let word = options.options.iter().rev().find(|word| split(word).0 == name)?;
-        Some((options, word.as_str(), truth(split(word).1)))
+        let last = |written: &'f String| command_line::last(written, name).map(|word| (written, word));
+        let (written, word) = options.options.iter().rev().find_map(last)?;
+        Some((options, written.as_str(), truth(word.value.as_deref())))
     });
     match in_file {
         Some((options, word, on)) => Setting { on, technology, origin: Origin::Options(options, word) },
@@ -102,24 +110,15 @@ fn default_shows(facts: &Facts, technology: Technology) -> bool {
     technology == Technology::SevSnp && parameter(facts, technology) == Parameter::On
 }
 
-/// Key (with `_` for each `-`, as the kernel reads it) and value.
-fn split(word: &str) -> (String, Option<&str>) {
-    let (key, value) = word.split_once('=').map_or((word, None), |(key, value)| (key, Some(value)));
-    (key.replace('-', "_"), value)
-}
-
-/// As the kernel reads a switch (kstrtobool); a name alone means yes.
+/// What the kernel makes of a switch; what it refuses leaves it as it is, which is on.
 fn truth(value: Option<&str>) -> bool {
-    match value.map(|value| value.trim_matches('"').to_ascii_lowercase()) {
-        None => true,
-        Some(value) => !(value.starts_with(['0', 'n', 'f']) || value.starts_with("of")),
-    }
+    boolean(value).unwrap_or(true)
 }
 
 /// Whether the next boot turns the technology on, which is off now: only where what is configured has changed since.
 /// `None` where that cannot be told: the module may or may not have seen what modprobe.d says now.
 pub(super) fn comes_on(facts: &Facts, technology: Technology) -> Option<bool> {
-    words(facts, Line::NextBoot)?;
+    text(facts, Line::NextBoot)?;
     let (running, next) =
         (setting(facts, Line::Running, technology), setting(facts, Line::NextBoot, technology));
     match running.origin {
@@ -134,21 +133,21 @@ pub(super) fn comes_on(facts: &Facts, technology: Technology) -> Option<bool> {
 
 /// The last word on a command line that decides about host memory's own encryption (SME).
 pub(super) fn mem_encrypt(facts: &Facts, line: Line) -> Option<&str> {
-    words(facts, line)?.into_iter().rfind(|word| word.starts_with("mem_encrypt="))
+    let decides = |word: &Word| word.is("mem_encrypt") && word.value.is_some();
+    words(facts, line).into_iter().rfind(|(_, word)| decides(word)).map(|(written, _)| written)
 }
 
 /// The word on a command line that keeps the IOMMU from protecting SEV-SNP's tables.
 pub(super) fn iommu_obstacle(facts: &Facts, line: Line) -> Option<&str> {
     let mut passthrough = None;
     let mut off = None;
-    for word in words(facts, line)? {
-        let (key, value) = split(word);
-        for value in value.unwrap_or_default().split(',') {
-            match (key.as_str(), value) {
-                ("iommu", "pt") => passthrough = Some(word),
-                ("iommu.passthrough", value) => passthrough = truth(Some(value)).then_some(word),
+    for (written, word) in words(facts, line) {
+        for value in word.value.as_deref().unwrap_or_default().split(',') {
+            match (word.name.replace('-', "_").as_str(), value) {
+                ("iommu", "pt") => passthrough = Some(written),
+                ("iommu.passthrough", value) => passthrough = truth(Some(value)).then_some(written),
                 ("iommu", "nopt") => passthrough = None,
-                ("iommu" | "amd_iommu", "off") | ("amd_iommu", "pgtbl_v2") => off = Some(word),
+                ("iommu" | "amd_iommu", "off") | ("amd_iommu", "pgtbl_v2") => off = Some(written),
                 _ => {}
             }
         }

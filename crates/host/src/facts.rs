@@ -167,6 +167,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The host's memory in bytes, where it is known.
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory.known().map(|kib| kib.saturating_mul(1024))
+    }
+
     /// What `sevirt host facts --json` prints: the facts, and the keys that are made of them.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {

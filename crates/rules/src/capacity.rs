@@ -3,7 +3,7 @@
 
 use domain::Document;
 use domain::Domain;
-use host::Facts;
+use host::{Facts, Slice};
 use qemu::memory::Sums;
 use serde::Serialize;
 
@@ -84,9 +84,9 @@ impl Capacity {
             |of: fn(&Guest) -> u64| guests.iter().fold(0, |sum: u64, guest| sum.saturating_add(of(guest)));
         let needed = total(|guest| guest.sums.needed().1);
         let limits = total(Guest::limit);
-        let memory = facts.memory.known().map(|kib| kib.saturating_mul(1024));
+        let memory = facts.memory_bytes();
         let slice = facts.machine_slice.known();
-        let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
+        let ceiling = slice.and_then(Slice::ceiling);
         let (sev, sev_es) = keys(&guests, facts);
         let mut capacity = Self {
             guests,

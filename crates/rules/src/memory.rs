@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use domain::model::memory::{Kib, MemTune};
+use domain::model::memory::Kib;
 use domain::model::os::{FirmwareFormat, LoaderKind};
 use domain::{Edit, Element, NewElement};
 use qemu::memory::{Demand, Sizes, Sum, Sums};
@@ -46,14 +46,13 @@ impl Subject<'_> {
             }
         }
         let firmware = Firmware { code, variables, ..Firmware::default() };
-        let host_memory = self.facts.memory.known().map(|kib| kib.saturating_mul(1024));
+        let host_memory = self.facts.memory_bytes();
         Demand::of(self.domain, &firmware).sums(&Sizes { files, host_cpus: None, host_memory })
     }
 
     /// The limit that the domain sets, in bytes.
     pub(crate) fn hard_limit(&self) -> Option<u64> {
-        let limit = self.domain.memtune.hard_limit?;
-        (limit < MemTune::UNLIMITED).then(|| limit.bytes())
+        self.domain.memtune.hard_limit_bytes()
     }
 
     /// Writes `<hard_limit>`, where the element may be, its parent, or neither.

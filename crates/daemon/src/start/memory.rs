@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use domain::Domain;
-use domain::model::memory::MemTune;
 use host::Facts;
 use qemu::memory::{Pinning, Sizes, Sums};
 use qemu::plan::Plan;
@@ -30,13 +29,13 @@ pub(super) fn sizes(plan: &Plan, facts: &Facts) -> Sizes {
     Sizes {
         files: plan.sized_files().filter_map(found).collect(),
         host_cpus: std::thread::available_parallelism().ok().and_then(|cpus| cpus.get().try_into().ok()),
-        host_memory: facts.memory.known().map(|kib| kib.saturating_mul(1024)),
+        host_memory: facts.memory_bytes(),
     }
 }
 
 /// How much QEMU may lock: what the domain says, else what it needs.
 pub(super) fn lock(domain: &Domain, sums: &Sums) -> Option<MemoryLock> {
-    match hard_limit(domain) {
+    match domain.memtune.hard_limit_bytes() {
         Some(limit) => Some(MemoryLock::Bytes(limit)),
         None if sums.locked => Some(MemoryLock::Unlimited),
         None => (sums.pinning == Pinning::Registered).then(|| MemoryLock::Computed(sums.limit())),
@@ -45,7 +44,7 @@ pub(super) fn lock(domain: &Domain, sums: &Sums) -> Option<MemoryLock> {
 
 /// The guest's control group, or why it has none.
 pub(super) fn group(domain: &Domain, sums: &Sums) -> (Option<Group>, Option<String>) {
-    let limit = hard_limit(domain).unwrap_or_else(|| sums.start_limit());
+    let limit = domain.memtune.hard_limit_bytes().unwrap_or_else(|| sums.start_limit());
     match Group::make(&domain.name, Some(limit)) {
         Ok(group) => {
             tracing::debug!(group = %group.path().display(), limit, "the guest's control group");
@@ -59,11 +58,6 @@ pub(super) fn group(domain: &Domain, sums: &Sums) -> (Option<Group>, Option<Stri
             )
         }
     }
-}
-
-fn hard_limit(domain: &Domain) -> Option<u64> {
-    let limit = domain.memtune.hard_limit?;
-    (limit < MemTune::UNLIMITED).then(|| limit.bytes())
 }
 
 #[cfg(test)]

@@ -86,4 +86,9 @@ pub struct MemTune {
 impl MemTune {
     /// What libvirt takes as "no limit": 2⁶³ − 1 bytes, in whole KiB.
     pub const UNLIMITED: Kib = Kib(9_007_199_254_740_991);
+
+    /// The most that the guest may take of the host, in bytes; `None` where nothing limits it.
+    pub fn hard_limit_bytes(&self) -> Option<u64> {
+        self.hard_limit.filter(|limit| *limit < Self::UNLIMITED).map(Kib::bytes)
+    }
 }

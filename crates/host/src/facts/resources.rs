@@ -50,6 +50,14 @@ pub struct Slice {
     pub memory_current: Option<u64>,
 }
 
+impl Slice {
+    /// The most that all of it may take, in bytes; `None` where there is no limit.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<u64> {
+        self.memory_max.into_iter().chain(self.memory_high).min()
+    }
+}
+
 /// How much memory a process may lock, bytes; `None` where there is no limit (`RLIMIT_MEMLOCK`, setrlimit(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedMemory {

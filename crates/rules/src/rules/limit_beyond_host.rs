@@ -1,6 +1,7 @@
 //! MEM004: a limit that limits nothing.
 
 use domain::model::memory::MemTune;
+use host::Slice;
 
 use crate::finding::Finding;
 use crate::fix::Fix;
@@ -50,9 +51,8 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// What a limit in bytes is more than on this host, and how much that is. No fix sets such a limit.
 pub(super) fn exceeded(subject: &Subject<'_>, limit: u64) -> Option<(&'static str, u64)> {
-    let ram = subject.facts.memory.known().map(|kib| kib.saturating_mul(1024));
-    let slice = subject.facts.machine_slice.known();
-    let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
+    let ram = subject.facts.memory_bytes();
+    let ceiling = subject.facts.machine_slice.known().and_then(Slice::ceiling);
     let unlimited = MemTune::UNLIMITED.bytes();
     match (ram, ceiling) {
         _ if limit >= unlimited => Some(("libvirt takes for a limit", unlimited)),

@@ -1,5 +1,7 @@
 //! MEM005: a guest that is larger than its host.
 
+use host::Slice;
+
 use crate::finding::Finding;
 use crate::memory::{mib, told};
 use crate::rule::{Page, Rule, Severity};
@@ -28,9 +30,8 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let (Some(technology), Some(element)) = (subject.technology(), subject.element(&["memory"])) else {
         return Vec::new();
     };
-    let ram = subject.facts.memory.known().map(|kib| kib.saturating_mul(1024));
-    let slice = subject.facts.machine_slice.known();
-    let ceiling = slice.and_then(|slice| slice.memory_max.into_iter().chain(slice.memory_high).min());
+    let ram = subject.facts.memory_bytes();
+    let ceiling = subject.facts.machine_slice.known().and_then(Slice::ceiling);
     let smallest = ram.into_iter().chain(ceiling).min();
     // What a guest needs beside its RAM is never so much that a far larger host need be asked about it.
     let own = subject.domain.memory.bytes();

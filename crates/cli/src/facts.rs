@@ -1,12 +1,13 @@
 //! Where a command gets the host's facts from: this machine, another machine's files, or a file of facts.
 
-mod emulators;
-
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use domain::{Document, Domain};
 use host::{AssumeError, Fact, Facts, Root, User};
+
+use crate::commands::run::cached_caps;
 
 /// The options of every command that judges a domain against a host.
 #[derive(Debug, clap::Args)]
@@ -120,7 +121,9 @@ impl HostFacts {
         }
         match &self.root {
             Some(root) => {
-                let emulator = root.emulator(&path).unwrap_or_else(|| emulators::ask(&path));
+                let emulator = root.emulator(&path).unwrap_or_else(|| {
+                    daemon::emulator::facts(&path, |path| cached_caps(path).map(Arc::new))
+                });
                 self.facts.emulators.push(emulator);
             }
             // Nobody asked it, so there is nothing to say; but what is assumed of QEMU holds for this one too.

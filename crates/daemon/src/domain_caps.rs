@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use domain::model::DomainKind;
-use host::{Emulator, Fact, Facts};
+use host::{Fact, Facts};
 use qemu::Caps;
 use qemu::caps::Part;
 use qemu::domain_caps::{Described, DomainCaps, DomainCapsError, Guests, Here, TpmVersion, Wanted};
@@ -16,12 +16,15 @@ use rules::host::{HostReport, Verdict, When};
 
 use crate::probe::{Accelerator, Inquiry, ProbeError};
 
+/// What an emulator is asked for the document.
+pub const PARTS: &[Part] = &[Part::Extent];
+
 /// Which guests are meant, and by which emulator.
 #[derive(Debug, Clone)]
 pub struct Question<'q> {
     pub emulator: &'q Path,
     pub wanted: Wanted<'q>,
-    /// Where QEMU's answers are remembered.
+    /// Where QEMU's answers are remembered, for [`Question::ask`].
     pub cache: Option<&'q Path>,
     /// The directories of programs, as the environment has them (`PATH`).
     pub programs: Option<&'q OsStr>,
@@ -66,19 +69,29 @@ pub enum QuestionError {
 
 impl Question<'_> {
     /// Asks QEMU where its answers are not remembered. `facts` are this host's.
-    pub fn ask(&self, mut facts: Facts) -> Result<Answer, QuestionError> {
-        let accelerator = match self.wanted.kind {
+    pub fn ask(&self, facts: Facts) -> Result<Answer, QuestionError> {
+        let accelerator = self.accelerator();
+        let inquiry = Inquiry { emulator: self.emulator, accelerator, parts: PARTS };
+        let caps = inquiry.remembered(self.cache)?;
+        self.answer(&caps, facts)
+    }
+
+    /// What the emulator is to be asked with.
+    pub fn accelerator(&self) -> Accelerator {
+        match self.wanted.kind {
             Some(DomainKind::Qemu) => Accelerator::Tcg,
             Some(DomainKind::Kvm) | None => Accelerator::Kvm,
-        };
-        let inquiry = Inquiry { emulator: self.emulator, accelerator, parts: &[Part::Extent] };
-        let caps = inquiry.remembered(self.cache)?;
-        facts.emulators = vec![emulator(self.emulator, &caps)];
+        }
+    }
+
+    /// The answer by what the emulator said to [`PARTS`] with [`accelerator`](Self::accelerator).
+    pub fn answer(&self, caps: &Caps, mut facts: Facts) -> Result<Answer, QuestionError> {
+        facts.emulators = vec![crate::emulator::answered(self.emulator, caps)];
         let report = rules::host::check(&facts);
         let technologies: Vec<Offer> =
-            Technology::ALL.map(|technology| offer(technology, &caps, &report)).into();
+            Technology::ALL.map(|technology| offer(technology, caps, &report)).into();
         let here = self.here(&facts, &technologies);
-        let document = DomainCaps::new(&caps, &self.wanted, &here)?;
+        let document = DomainCaps::new(caps, &self.wanted, &here)?;
         Ok(Answer { document, version: caps.version.to_string(), technologies })
     }
 
@@ -107,19 +120,6 @@ impl Question<'_> {
     fn has_program(&self, name: &str) -> bool {
         let directories = self.programs.map(std::env::split_paths);
         directories.into_iter().flatten().any(|directory| directory.join(name).is_file())
-    }
-}
-
-/// What the facts hold of an emulator.
-fn emulator(path: &Path, caps: &Caps) -> Emulator {
-    let version = caps.version.qemu;
-    let objects = ["sev-guest", "sev-snp-guest"].into_iter().filter(|object| caps.has(object));
-    Emulator {
-        path: path.to_owned(),
-        version: Fact::Known(format!("{}.{}.{}", version.major, version.minor, version.micro)),
-        machines: caps.machines.iter().map(|machine| machine.name.clone()).collect(),
-        sev_objects: objects.map(str::to_owned).collect(),
-        sev_refusal: caps.sev.as_ref().err().cloned(),
     }
 }
 

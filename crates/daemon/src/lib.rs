@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod domain_caps;
+pub mod emulator;
 pub mod expected;
 pub mod owner;
 pub mod probe;
@@ -24,6 +25,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     line
+}
+
+/// What the C library says of an operating system's error, as libvirt shows it: without the number.
+pub(crate) fn os_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 /// What a mutex guards. Nobody panics while holding one here; if somebody did, the value is still the last that was

@@ -6,6 +6,7 @@
 
 mod cache;
 mod identity;
+mod memory;
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -25,6 +26,7 @@ use self::identity::Identity;
 use crate::process::{Process, Spawn};
 
 pub use cache::directory as cache_directory;
+pub use memory::Memory;
 
 /// How long QEMU may take to answer everything; it takes some 50 ms, and seconds where all of it is emulated.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +38,7 @@ const QUIT: Duration = Duration::from_secs(2);
 const COMPLAINT_BYTES: usize = 4096;
 
 /// What a start needs to know: all but what only documents tell.
-const FOR_A_START: &[Part] = &[Part::Signatures];
+pub const FOR_A_START: &[Part] = &[Part::Signatures];
 
 /// What a QEMU binary is asked, and how it is started for it: once.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,7 @@ pub struct Inquiry<'i> {
 }
 
 /// What runs the guest's instructions. CPU models are judged by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accelerator {
     /// KVM, or TCG where there is no KVM: the answer says which.

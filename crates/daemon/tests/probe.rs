@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use daemon::probe::{Accelerator, Inquiry, ProbeError, ask, caps};
+use daemon::probe::{Accelerator, FOR_A_START, Inquiry, Memory, ProbeError, ask, caps};
 use qemu::{Caps, caps::Part};
 
 const QEMU: &str = "/usr/bin/qemu-system-x86_64";
@@ -220,4 +220,31 @@ fn what_is_no_qemu_is_named_with_its_last_words() {
     assert!(
         matches!(missing, ProbeError::Start(reason) if reason.starts_with("start `/nonexistent/qemu`: No such"))
     );
+}
+
+#[test]
+fn callers_that_come_together_share_one_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let starts = directory.path().join("starts");
+    let text = format!("echo >> {}; exec {QEMU} \"$@\"", starts.display());
+    let emulator = script(directory.path(), &text);
+    let count = || fs::read_to_string(&starts).unwrap().lines().count();
+    let memory = Memory::new(None);
+    let ask = |parts: &[Part]| memory.caps(&emulator, Accelerator::Kvm, parts).unwrap();
+
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| ask(FOR_A_START));
+        }
+    });
+    assert_eq!(count(), 1);
+    // What more is asked for takes one more start, and what was known stays.
+    let more = ask(&[Part::Extent]);
+    assert!(more.holds(Part::Extent) && more.holds(Part::Signatures));
+    assert_eq!(ask(FOR_A_START), more);
+    assert_eq!(count(), 2);
+
+    script(directory.path(), &format!("{text} # another"));
+    ask(FOR_A_START);
+    assert_eq!(count(), 3);
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use host::{Fact, Platform};
 use serde::Serialize;
@@ -142,23 +143,31 @@ impl Identity {
 
 impl Machine {
     fn this() -> Self {
-        let system = rustix::system::uname();
-        let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
-        // A process has few groups; where they cannot be told they are none.
-        let groups = rustix::process::getgroups().unwrap_or_default();
-        let mut groups: Vec<u32> = groups.into_iter().map(rustix::process::Gid::as_raw).collect();
-        groups.sort_unstable();
-        let variables = ["LD_PRELOAD", "QEMU_MODULE_DIR"];
-        Self {
-            kernel: (text(system.release()), text(system.version())),
-            cpuid: processor::leaves(),
-            platform: firmware(host::platform_status()),
-            user: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), groups),
-            environment: variables
-                .into_iter()
-                .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-                .collect(),
-        }
+        Self { platform: firmware(host::platform_status()), ..Self::fixed().clone() }
+    }
+
+    /// What stays while this process runs; the platform is not in it.
+    fn fixed() -> &'static Self {
+        static FIXED: OnceLock<Machine> = OnceLock::new();
+        FIXED.get_or_init(|| {
+            let system = rustix::system::uname();
+            let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+            // A process has few groups; where they cannot be told they are none.
+            let groups = rustix::process::getgroups().unwrap_or_default();
+            let mut groups: Vec<u32> = groups.into_iter().map(rustix::process::Gid::as_raw).collect();
+            groups.sort_unstable();
+            let variables = ["LD_PRELOAD", "QEMU_MODULE_DIR"];
+            Self {
+                kernel: (text(system.release()), text(system.version())),
+                cpuid: processor::leaves(),
+                platform: Err(String::new()),
+                user: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), groups),
+                environment: variables
+                    .into_iter()
+                    .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+                    .collect(),
+            }
+        })
     }
 }
 

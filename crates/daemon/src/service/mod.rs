@@ -16,6 +16,7 @@ mod connect;
 mod dispatch;
 mod domains;
 mod events;
+mod host;
 mod paths;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use client::{Client, Peer};
 pub(crate) use dispatch::{Answer, remote};
 pub(crate) use domains::Domains;
 pub(crate) use events::Events;
+pub(crate) use host::Host;
 pub use paths::Paths;
 
 use rpc::error::RemoteError;
@@ -37,10 +39,12 @@ pub struct Service {
     pub(crate) paths: Paths,
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
+    pub(crate) host: Host,
 }
 
 impl Service {
     pub fn open(paths: Paths) -> Arc<Self> {
-        Arc::new(Self { paths, domains: Domains::default(), events: Arc::default() })
+        let host = Host::new(Some(paths.cache.join("caps")));
+        Arc::new(Self { paths, domains: Domains::default(), events: Arc::default(), host })
     }
 }

@@ -1,4 +1,4 @@
-//! Facts about this machine's QEMU binaries: their own answers, remembered while nothing changes them.
+//! Facts about this machine's QEMU binaries, from their own answers.
 
 use std::fs;
 use std::io;
@@ -8,14 +8,14 @@ use std::path::Path;
 use host::{Emulator, Fact};
 use qemu::Caps;
 
-use crate::commands::run::cached_caps;
+use crate::probe::ProbeError;
 
 /// The objects that make a confidential guest.
 const SEV_OBJECTS: [&str; 2] = ["sev-guest", "sev-snp-guest"];
 
-/// What the binary says of itself. A domain may come from anybody and name any program: only what is QEMU by its name
-/// and belongs to root is started.
-pub(super) fn ask(path: &Path) -> Emulator {
+/// What the binary says of itself, by `caps`, which asks it or remembers. A domain may come from anybody and name any
+/// program: only what is QEMU by its name and belongs to root is asked.
+pub fn facts<C: AsRef<Caps>>(path: &Path, caps: impl FnOnce(&Path) -> Result<C, ProbeError>) -> Emulator {
     let unknown = |version| Emulator { path: path.to_owned(), version, ..Emulator::default() };
     let unreadable = |errno, why| Fact::Unreadable { path: path.display().to_string(), errno, why };
     match may_be_started(path) {
@@ -27,9 +27,9 @@ pub(super) fn ask(path: &Path) -> Emulator {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return unknown(Fact::Absent),
         Err(error) => return unknown(unreadable(error.raw_os_error().unwrap_or(0), error.to_string())),
     }
-    match cached_caps(path) {
-        Ok(caps) => answered(path, &caps),
-        Err(error) => unknown(unreadable(0, format!("{:#}", anyhow::Error::new(error)))),
+    match caps(path) {
+        Ok(caps) => answered(path, caps.as_ref()),
+        Err(error) => unknown(unreadable(0, crate::chain(&error))),
     }
 }
 
@@ -43,7 +43,8 @@ fn may_be_started(path: &Path) -> io::Result<bool> {
     Ok(is_named && found.is_file() && found.uid() == 0 && found.mode() & 0o022 == 0)
 }
 
-fn answered(path: &Path, caps: &Caps) -> Emulator {
+/// What the facts hold of a binary that gave these answers.
+pub(crate) fn answered(path: &Path, caps: &Caps) -> Emulator {
     let version = &caps.version.qemu;
     Emulator {
         path: path.to_owned(),
@@ -79,13 +80,16 @@ mod tests {
         for path in
             [program("qemu-img", 0o755), program("qemu-system-x86_64", 0o777), directory.path().join("link")]
         {
-            let Fact::Unreadable { errno: 0, .. } = ask(&path).version else { panic!("{path:?} was asked") };
+            let asked = facts(&path, |path| crate::probe::ask(path).map(std::sync::Arc::new));
+            let Fact::Unreadable { errno: 0, .. } = asked.version else { panic!("{path:?} was asked") };
         }
         assert!(!marker.exists());
     }
 
     #[test]
     fn a_binary_that_is_not_there_is_absent() {
-        assert_eq!(ask(Path::new("/nowhere/qemu-kvm")).version, Fact::Absent);
+        let asked =
+            facts(Path::new("/nowhere/qemu-kvm"), |path| crate::probe::ask(path).map(std::sync::Arc::new));
+        assert_eq!(asked.version, Fact::Absent);
     }
 }

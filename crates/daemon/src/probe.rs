@@ -23,7 +23,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use self::identity::Identity;
-use crate::process::{Process, Spawn};
+use crate::isolate::Confinement;
+use crate::process::{Lifetime, Process, Spawn};
 
 pub use cache::directory as cache_directory;
 pub use memory::Memory;
@@ -175,6 +176,8 @@ impl Inquiry<'_> {
             inherited: &[],
             memory_lock: None,
             group: None,
+            lifetime: Lifetime::WithSpawner,
+            confinement: &Confinement::default(),
             stdin: Stdio::piped(),
             stdout: Stdio::piped(),
             stderr: Stdio::piped(),

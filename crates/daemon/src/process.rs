@@ -1,7 +1,8 @@
 //! QEMU's process: how it is spawned, what it inherits, how its end is seen.
 //!
-//! It gets no file descriptor but those named, no environment but what it needs, no terminal, no core dumps, its own
-//! process group (so that a terminal's Ctrl-C is sevirt's to handle), and it dies with the thread that spawned it.
+//! It gets no file descriptor but those named, no environment but what it needs, no terminal, no core dumps, no way to
+//! new rights, its own session (so that a terminal's Ctrl-C is sevirt's to handle), and what [`crate::isolate`] has
+//! prepared for it.
 
 #![expect(unsafe_code, reason = "what happens between fork and exec is outside the language's guarantees")]
 
@@ -13,17 +14,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::isolate::{self, Confinement, Credentials};
 use crate::vm::ExitKind;
 
 /// What sevirt passes on of its own environment, beside what the spawner says. The dynamic linker's variables are the
 /// caller's business as much as QEMU's path is: the lab loads its shim by them.
 const PASSED_ON: &[&str] =
     &["LD_PRELOAD", "LD_LIBRARY_PATH", "SEVSIM_NODE", "SEVSIM_SOCKET", "SEVSIM_TRACE", "QEMU_MODULE_DIR"];
+
+/// How many files QEMU may open, where it may be that many.
+const OPEN_FILES: u64 = 65_536;
 
 /// How long a dropped process may take to go.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
@@ -40,9 +46,20 @@ pub(crate) struct Spawn<'a> {
     pub(crate) memory_lock: Option<MemoryLock>,
     /// The control group that it enters before it becomes QEMU, by [`crate::cgroup::Group::entrance`].
     pub(crate) group: Option<BorrowedFd<'a>>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) confinement: &'a Confinement,
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
     pub(crate) stderr: Stdio,
+}
+
+/// When a child ends beside by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// With the thread that spawned it.
+    WithSpawner,
+    /// It outlives its spawner.
+    Own,
 }
 
 /// RLIMIT_MEMLOCK.
@@ -94,17 +111,21 @@ impl Spawn<'_> {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(PASSED_ON.iter().filter_map(|name| Some((OsStr::new(name), std::env::var_os(name)?))))
             .current_dir("/")
-            .process_group(0)
             .stdin(self.stdin)
             .stdout(self.stdout)
             .stderr(self.stderr);
         let inherited: Vec<RawFd> = self.inherited.iter().map(BorrowedFd::as_raw_fd).collect();
         let parent = rustix::process::getpid();
-        let memory_lock = self.memory_lock;
-        let group = self.group.map(|group| group.as_raw_fd());
+        let preparation = Preparation {
+            memory_lock: self.memory_lock,
+            group: self.group.map(|group| group.as_raw_fd()),
+            inherited,
+            dies_with: (self.lifetime == Lifetime::WithSpawner).then_some(parent),
+            credentials: self.confinement.credentials.clone(),
+        };
         // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
         unsafe {
-            command.pre_exec(move || prepare(parent, memory_lock, group, &inherited));
+            command.pre_exec(move || preparation.carry_out());
         }
         let child = match command.spawn() {
             Ok(child) => child,
@@ -178,42 +199,75 @@ fn raise_memory_lock(bytes: u64) {
     let _ = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum });
 }
 
-/// Runs in the child, between fork and exec.
-fn prepare(
-    parent: Pid,
+/// What the child does between fork and exec.
+struct Preparation {
     memory_lock: Option<MemoryLock>,
     group: Option<RawFd>,
-    inherited: &[RawFd],
-) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before that call.
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+    inherited: Vec<RawFd>,
+    dies_with: Option<Pid>,
+    credentials: Option<Credentials>,
+}
+
+impl Preparation {
+    fn carry_out(&self) -> io::Result<()> {
+        rustix::process::setsid()?;
+        if let Some(group) = self.group {
+            // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
+            rustix::io::write(unsafe { BorrowedFd::borrow_raw(group) }, b"0")?;
+        }
+        ordinary_victim();
+        match self.memory_lock {
+            // What is allowed already may be more.
+            Some(MemoryLock::Computed(bytes)) => raise_memory_lock(bytes),
+            Some(limit) => rustix::process::setrlimit(Resource::Memlock, limit.rlimit())?,
+            None => {}
+        }
+        raise_open_files();
+        // The guest's memory and the launch secrets lie in this process.
+        rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        // SAFETY: close_range with this flag closes nothing now; it marks descriptors for exec.
+        let marked =
+            unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
+        if marked != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for fd in &self.inherited {
+            // SAFETY: the caller's borrowed descriptors are open in the parent, and fork copied them.
+            let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
+        }
+        isolate::assume(self.credentials.as_ref())?;
+        rustix::thread::set_no_new_privs(true)?;
+        // A change of user would take this back.
+        if let Some(parent) = self.dies_with {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The parent may have died before that call.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+            }
+        }
+        Ok(())
     }
-    if let Some(group) = group {
-        // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
-        rustix::io::write(unsafe { BorrowedFd::borrow_raw(group) }, b"0")?;
+}
+
+/// Takes back what keeps the daemon itself from the kernel's killer of processes when memory runs out. Who may not
+/// change it has it from elsewhere.
+fn ordinary_victim() {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+        let _ = rustix::io::write(&file, b"0");
     }
-    match memory_lock {
-        // What is allowed already may be more.
-        Some(MemoryLock::Computed(bytes)) => raise_memory_lock(bytes),
-        Some(limit) => rustix::process::setrlimit(Resource::Memlock, limit.rlimit())?,
-        None => {}
+}
+
+/// A guest with many disks and queues opens more files than a shell's limit.
+fn raise_open_files() {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = now.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if now.current.is_some_and(|current| current < wanted) {
+        let limit = Rlimit { current: Some(wanted), maximum: now.maximum };
+        let _ = rustix::process::setrlimit(Resource::Nofile, limit);
     }
-    rustix::thread::set_no_new_privs(true)?;
-    // The guest's memory and the launch secrets lie in this process.
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // SAFETY: close_range with this flag closes nothing now; it marks descriptors for exec.
-    let marked = unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
-    if marked != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    for fd in inherited {
-        // SAFETY: the caller's borrowed descriptors are open in the parent, and fork copied them.
-        let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
-        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
-    }
-    Ok(())
 }
 
 impl Process {
@@ -293,6 +347,8 @@ mod tests {
             inherited,
             memory_lock,
             group: None,
+            lifetime: Lifetime::WithSpawner,
+            confinement: &Confinement::default(),
             stdin: Stdio::null(),
             stdout: Stdio::piped(),
             stderr: Stdio::null(),
@@ -353,6 +409,8 @@ mod tests {
             inherited: &[],
             memory_lock: None,
             group: None,
+            lifetime: Lifetime::WithSpawner,
+            confinement: &Confinement::default(),
             stdin: Stdio::null(),
             stdout: Stdio::null(),
             stderr: Stdio::null(),

@@ -24,9 +24,10 @@ use qemu::Technology;
 use qemu::plan::{LaunchInputs, Plan, PlanError, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
+use crate::isolate::Confinement;
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
-use crate::vm::{Console, Goals, Request, Resume, RunDir, RunDirError};
+use crate::vm::{Console, Goals, Lifetime, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
 
@@ -164,7 +165,7 @@ pub fn prepare(
 
     let run_dir = RunDir::create(&run_base, &domain.name).map_err(StartError::RunDir)?;
     let listener = run_dir.listen().map_err(StartError::RunDir)?;
-    let mut here = place::surroundings(&domain, caps, facts, run_dir.path(), listener.as_raw_fd());
+    let mut here = place::surroundings(&domain, caps, facts, &run_dir.qemu(), listener.as_raw_fd());
     let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
     here.fds.taps = taps.numbers();
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
@@ -216,6 +217,8 @@ pub fn prepare(
         inherited: taps.into_fds(),
         memory_lock: memory::lock(&domain, &sums),
         group,
+        confinement: Confinement::default(),
+        lifetime: Lifetime::WithSpawner,
         goals: Goals { confidential: launch.is_some(), attest: must_attest, resume },
         owner,
         console,

@@ -10,9 +10,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use daemon::isolate::Confinement;
 use daemon::vm::{
-    Console, End, ExitKind, Foreground, Goals, Milestone, Notice, Outcome, Request, Resume, RunDir, Stopper,
-    run,
+    Console, End, ExitKind, Foreground, Goals, Lifetime, Milestone, Notice, Outcome, Request, Resume, RunDir,
+    Stopper, run,
 };
 use tokio::sync::mpsc;
 
@@ -61,6 +62,8 @@ impl Place {
             inherited: Vec::new(),
             memory_lock: None,
             group: None,
+            confinement: Confinement::default(),
+            lifetime: Lifetime::WithSpawner,
             goals: Goals { confidential: false, attest: false, resume: Resume::Yes },
             owner: None,
             console: None,

@@ -18,4 +18,4 @@ pub use rundir::{RunDir, RunDirError, base};
 pub use state::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume, State, Verdict};
 pub use task::{ConsoleNotice, Notice, Outcome, Owner, Request, run};
 
-pub use crate::process::MemoryLock;
+pub use crate::process::{Lifetime, MemoryLock};

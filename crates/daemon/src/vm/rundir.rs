@@ -1,6 +1,7 @@
 //! A guest's run directory: private, locked while its supervisor lives, gone afterwards.
 //!
-//! It holds the QMP socket and the launch blobs. A supervisor that was killed with no chance to tidy leaves its
+//! It holds the QMP socket and what the supervisor keeps of the guest. In it is QEMU's own directory, for the launch
+//! blobs and the sockets that QEMU makes: QEMU may write there and nowhere else in it. A supervisor that was killed with no chance to tidy leaves its
 //! directory behind without the lock; the next one that starts removes it.
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -14,6 +15,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 /// How long a path `sockaddr_un` takes, without its final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
+
+/// QEMU's own directory in it.
+const QEMU: &str = "qemu";
 
 /// A guest's run directory; dropping it removes it.
 #[derive(Debug)]
@@ -67,11 +71,15 @@ impl RunDir {
             flock(&dir, FlockOperation::NonBlockingLockExclusive)?;
             Ok(dir)
         });
+        let locked = locked.and_then(|lock| {
+            DirBuilder::new().mode(0o700).create(path.join(QEMU))?;
+            Ok(lock)
+        });
         match locked {
             Ok(lock) => Ok(Self { path, _lock: lock }),
             Err(error) => {
                 // Nothing else can be in it yet.
-                let _ = fs::remove_dir(&path);
+                let _ = fs::remove_dir_all(&path);
                 Err(failed(&path, error))
             }
         }
@@ -79,6 +87,11 @@ impl RunDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// QEMU's own directory: what it reads and writes that the domain names no path for.
+    pub fn qemu(&self) -> PathBuf {
+        self.path.join(QEMU)
     }
 
     /// Binds the socket on which QEMU will offer QMP. It listens before QEMU exists, so that a connection can be made

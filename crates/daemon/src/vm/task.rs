@@ -22,7 +22,8 @@ use super::rundir::RunDir;
 use super::state::{Action, Event, Evidence, Goals, Milestone, State, Verdict};
 use super::words::LastWords;
 use crate::cgroup::Group;
-use crate::process::{MemoryLock, Process, Spawn};
+use crate::isolate::Confinement;
+use crate::process::{Lifetime, MemoryLock, Process, Spawn};
 
 /// How long the console's last output may take to reach its reader.
 const CONSOLE_DRAIN: Duration = Duration::from_secs(5);
@@ -46,6 +47,10 @@ pub struct Request {
     pub memory_lock: Option<MemoryLock>,
     /// The control group that QEMU runs in.
     pub group: Option<Group>,
+    /// Whom QEMU runs as and what it sees.
+    pub confinement: Confinement,
+    /// Whether QEMU outlives the thread that runs it.
+    pub lifetime: Lifetime,
     pub goals: Goals,
     /// Who judges the measurement, where the goals ask for it.
     pub owner: Option<Owner>,
@@ -123,6 +128,8 @@ struct Task<'a> {
     environment: Vec<(OsString, OsString)>,
     files: Vec<(PathBuf, Vec<u8>)>,
     memory_lock: Option<MemoryLock>,
+    confinement: Confinement,
+    lifetime: Lifetime,
     owner: Option<Owner>,
     wanted_console: Option<Console>,
     /// Until QEMU has it.
@@ -154,6 +161,8 @@ impl<'a> Task<'a> {
             files,
             memory_lock,
             group,
+            confinement,
+            lifetime,
             goals: _,
             owner,
             console,
@@ -166,6 +175,8 @@ impl<'a> Task<'a> {
             environment,
             files,
             memory_lock,
+            confinement,
+            lifetime,
             owner,
             wanted_console: console,
             listener: Some(listener),
@@ -295,6 +306,8 @@ impl<'a> Task<'a> {
             inherited: &inherited,
             memory_lock: self.memory_lock,
             group: self.group.as_ref().map(Group::entrance),
+            lifetime: self.lifetime,
+            confinement: &self.confinement,
             stdin: Stdio::null(),
             stdout: writer.into(),
             stderr: second.into(),

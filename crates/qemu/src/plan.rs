@@ -4,6 +4,7 @@
 mod boot_order;
 mod device;
 pub(crate) mod firmware;
+pub mod hotplug;
 pub(crate) mod ids;
 mod launch;
 mod parts;

@@ -66,7 +66,8 @@ pub(crate) fn channels(
     channels.map(|(index, port)| channel(domain, index, port, here, sets)).collect()
 }
 
-fn channel(
+/// One channel.
+pub(crate) fn channel(
     domain: &Domain,
     index: usize,
     port: &Channel,

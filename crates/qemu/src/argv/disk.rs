@@ -28,21 +28,28 @@ pub(crate) fn disks(
     let mut devices = Vec::new();
     for (position, disk) in disks.iter().enumerate() {
         number -= block::images(disk);
-        let id = ids::disk(domain, disk)?;
-        let chain = match &disk.source {
-            Some(source) => Some(block::chain(disk, source, number, &cdrom_drive)?),
-            None => None,
-        };
-        let drive = chain.as_ref().map(|chain| chain.top.as_str());
-        let frontend = frontend(domain, disk, &id, drive, boot_index(position))?;
-        devices.push(Device {
-            id,
-            kind: DeviceKind::Disk,
-            backends: chain.map_or_else(Vec::new, |chain| chain.nodes),
-            frontend: Some(frontend),
-        });
+        devices.push(self::disk(domain, disk, number, boot_index(position), &cdrom_drive)?);
     }
     Ok(devices)
+}
+
+/// One disk, whose block nodes count up from `number`.
+pub(crate) fn disk(
+    domain: &Domain,
+    disk: &Disk,
+    number: usize,
+    boot_index: Option<u32>,
+    cdrom_drive: impl Fn(&str) -> bool,
+) -> Result<Device, PlanError> {
+    let id = ids::disk(domain, disk)?;
+    let chain = match &disk.source {
+        Some(source) => Some(block::chain(disk, source, number, &cdrom_drive)?),
+        None => None,
+    };
+    let drive = chain.as_ref().map(|chain| chain.top.as_str());
+    let frontend = Some(frontend(domain, disk, &id, drive, boot_index)?);
+    let backends = chain.map_or_else(Vec::new, |chain| chain.nodes);
+    Ok(Device { id, kind: DeviceKind::Disk, backends, frontend })
 }
 
 fn frontend(

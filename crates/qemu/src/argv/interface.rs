@@ -23,16 +23,25 @@ pub(crate) fn interfaces(
     let mut devices = Vec::new();
     for (position, interface) in domain.devices.interfaces.iter().enumerate() {
         let id = ids::interface(&domain.devices.interfaces, position);
-        let netdev = netdev(interface, &id, here)?;
-        let frontend = frontend(domain, interface, &id, boot_index(position))?;
-        devices.push(Device {
-            id,
-            kind: DeviceKind::Interface,
-            backends: vec![Argument::Json("-netdev", netdev)],
-            frontend: Some(frontend),
-        });
+        devices.push(self::interface(domain, interface, &id, boot_index(position), here)?);
     }
     Ok(devices)
+}
+
+/// One network interface.
+pub(crate) fn interface(
+    domain: &Domain,
+    interface: &Interface,
+    id: &str,
+    boot_index: Option<u32>,
+    here: &Surroundings,
+) -> Result<Device, PlanError> {
+    Ok(Device {
+        id: id.to_owned(),
+        kind: DeviceKind::Interface,
+        backends: vec![Argument::Json("-netdev", netdev(interface, id, here)?)],
+        frontend: Some(frontend(domain, interface, id, boot_index)?),
+    })
 }
 
 /// Whether the interface is a user-mode one in these surroundings.

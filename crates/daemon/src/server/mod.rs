@@ -1,6 +1,8 @@
 //! Sockets and connections: packets in, answers out, fairly and within bounds.
 
+mod call;
 mod connection;
+mod stream;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,14 +39,18 @@ pub async fn serve(
     rights: Rights,
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
+    let (_running, stop) = tokio::sync::watch::channel(false);
     loop {
         let (stream, _) = listener.accept().await?;
         let peer = peer(&stream)?;
         let client = Client::new(NEXT_CLIENT.fetch_add(1, Ordering::Relaxed), peer, rights);
-        let service = Arc::clone(&service);
+        let (service, stop) = (Arc::clone(&service), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection::serve(service, Arc::new(client), stream).await {
-                tracing::info!(%error, "connection ends");
+            let (reader, writer) = stream.into_split();
+            let bounds = connection::Bounds::default();
+            let ended = connection::serve(service, Arc::new(client), bounds, reader, writer, stop).await;
+            if let Err(error) = ended {
+                tracing::info!(client = %peer, error = crate::chain(&error), "connection closed");
             }
         });
     }

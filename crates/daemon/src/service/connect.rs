@@ -1,25 +1,83 @@
-//! Calls about the connection itself.
+//! Calls about the connection itself: authentication, opening, features, and what it registers for.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rpc::Rights;
 use rpc::error::{Code, Origin, RemoteError};
-use rpc::remote::connect::{OpenArgs, feature};
+use rpc::remote::connect::{OpenArgs, auth, feature};
+use rpc::remote::{Procedure, domain, network, node, storage};
 
-use super::{Failure, Service};
+use super::events::{Only, Topic};
+use super::{Client, Failure, Service};
 
-pub(super) fn open(service: &Service, args: &OpenArgs<'_>) -> Result<(), Failure> {
+/// `VIR_CONNECT_RO`
+const READ_ONLY: u32 = 1;
+/// `VIR_CONNECT_NO_ALIASES`
+const NO_ALIASES: u32 = 2;
+
+/// How the client is to authenticate. Who may call is already known: the kernel has said who it is. Who may not is
+/// sent to polkit, whose answer says why.
+pub(super) fn auth_list(client: &Client) -> i32 {
+    if client.rights() == Rights::None { auth::POLKIT } else { auth::NONE }
+}
+
+/// Done, or why this user may not.
+pub(super) fn auth_polkit(service: &Service, client: &Client) -> Result<i32, Failure> {
+    if client.rights() != Rights::None {
+        return Ok(1);
+    }
+    let config = service.paths.config.display();
+    Err(Box::new(RemoteError::auth_failed(format!(
+        "user {} may not connect: it is not in the allow list of {config}",
+        client.peer.uid
+    ))))
+}
+
+pub(super) fn open(service: &Service, client: &Client, args: &OpenArgs<'_>) -> Result<(), Failure> {
     let wanted = args.name.as_deref().map(|name| name.split('?').next().unwrap_or(name));
-    match wanted {
-        None => Ok(()),
-        Some(name) if name == service.paths.uri() || name.is_empty() => Ok(()),
-        Some(name) => Err(Box::new(RemoteError::new(
+    if let Some(name) = wanted.filter(|name| !name.is_empty() && *name != service.paths.uri()) {
+        return Err(Box::new(RemoteError::new(
             Code::INVALID_ARG,
             Origin::QEMU,
             format!("this daemon serves {}, not {name}", service.paths.uri()),
-        ))),
+        )));
     }
+    if args.flags & !(READ_ONLY | NO_ALIASES) != 0 {
+        let flags = args.flags;
+        return Err(Box::new(RemoteError::invalid_arg(format!("unsupported flags ({flags:#x}) in open"))));
+    }
+    if args.flags & READ_ONLY != 0 {
+        client.only_reads();
+    }
+    if client.opened.swap(true, Ordering::AcqRel) {
+        return Err(Box::new(RemoteError::internal("connection already open")));
+    }
+    Ok(())
 }
 
-/// What is answered to `CONNECT_SUPPORTS_FEATURE`.
-pub(super) fn supports_feature(number: i32) -> i32 {
+/// Refuses what cannot come before the connection is opened.
+pub(super) fn needs_open(client: &Client, procedure: Procedure) -> Result<(), Failure> {
+    let before = matches!(
+        procedure,
+        Procedure::AuthList
+            | Procedure::AuthPolkit
+            | Procedure::ConnectOpen
+            | Procedure::ConnectClose
+            | Procedure::ConnectSupportsFeature
+    );
+    if before || client.is_open() {
+        return Ok(());
+    }
+    Err(Box::new(RemoteError::internal("connection not open")))
+}
+
+/// What is answered to `CONNECT_SUPPORTS_FEATURE`. Who asks for keepalive is sent some from then on.
+pub(super) fn supports_feature(client: &Client, number: i32) -> i32 {
+    if number == feature::PROGRAM_KEEPALIVE {
+        client.keepalive.store(true, Ordering::Release);
+        client.outbox.ready.notify_one();
+    }
     i32::from(matches!(
         number,
         feature::TYPED_PARAM_STRING
@@ -28,4 +86,64 @@ pub(super) fn supports_feature(number: i32) -> i32 {
             | feature::REMOTE_CLOSE_CALLBACK
             | feature::NETWORK_UPDATE_HAS_CORRECT_ORDER
     ))
+}
+
+/// The client wants to be told why its connection to the hypervisor ends. It never does while the daemon runs.
+pub(super) fn register_close(client: &Client) -> Result<(), Failure> {
+    if client.close_callback.swap(true, Ordering::AcqRel) {
+        return Err(Box::new(RemoteError::internal("A close callback is already registered")));
+    }
+    Ok(())
+}
+
+pub(super) fn unregister_close(client: &Client) -> Result<(), Failure> {
+    if client.close_callback.swap(false, Ordering::AcqRel) {
+        return Ok(());
+    }
+    Err(Box::new(RemoteError::internal("A close callback is not registered")))
+}
+
+pub(super) fn register_domain(
+    service: &Service,
+    client: &Arc<Client>,
+    args: &domain::EventArgs<'_>,
+) -> Result<i32, Failure> {
+    let only = args.dom.as_ref().map_or(Only::All, |dom| Only::Uuid(dom.uuid));
+    service.events.register(client, Topic::Domain(args.event_id), only)
+}
+
+pub(super) fn register_network(
+    service: &Service,
+    client: &Arc<Client>,
+    args: &network::EventArgs<'_>,
+) -> Result<i32, Failure> {
+    let only = args.net.as_ref().map_or(Only::All, |net| Only::Uuid(net.uuid));
+    service.events.register(client, Topic::Network(args.event_id), only)
+}
+
+pub(super) fn register_pool(
+    service: &Service,
+    client: &Arc<Client>,
+    args: &storage::PoolEventArgs<'_>,
+) -> Result<i32, Failure> {
+    let only = args.pool.as_ref().map_or(Only::All, |pool| Only::Uuid(pool.uuid));
+    service.events.register(client, Topic::Pool(args.event_id), only)
+}
+
+pub(super) fn register_device(
+    service: &Service,
+    client: &Arc<Client>,
+    args: &node::DeviceEventArgs<'_>,
+) -> Result<i32, Failure> {
+    let only = args.dev.as_ref().map_or(Only::All, |dev| Only::Name(dev.name.to_string()));
+    service.events.register(client, Topic::NodeDevice(args.event_id), only)
+}
+
+pub(super) fn register_secret(
+    service: &Service,
+    client: &Arc<Client>,
+    args: &storage::SecretEventArgs<'_>,
+) -> Result<i32, Failure> {
+    let only = args.secret.as_ref().map_or(Only::All, |secret| Only::Uuid(secret.uuid));
+    service.events.register(client, Topic::Secret(args.event_id), only)
 }

@@ -42,17 +42,62 @@ impl fmt::Debug for Stream {
 /// Answers a call. Waiting calls hold nothing that other calls need.
 pub(crate) async fn remote(
     service: &Arc<Service>,
-    client: &Client,
+    client: &Arc<Client>,
     call: Call<'_>,
 ) -> Result<Answer, Failure> {
     use {Call as C, Reply as R};
+    connect::needs_open(client, call.procedure())?;
     let reply = match call {
         // The connection
-        C::ConnectOpen(args) => R::ConnectOpen(connect::open(service, &args)?),
+        C::AuthList(()) => R::AuthList(vec![connect::auth_list(client)].into()),
+        C::AuthPolkit(()) => R::AuthPolkit(connect::auth_polkit(service, client)?),
+        C::ConnectOpen(args) => R::ConnectOpen(connect::open(service, client, &args)?),
         C::ConnectClose(()) => R::ConnectClose(()),
         C::ConnectGetType(()) => R::ConnectGetType("QEMU".into()),
         C::ConnectGetUri(()) => R::ConnectGetUri(service.paths.uri().into()),
-        C::ConnectSupportsFeature(number) => R::ConnectSupportsFeature(connect::supports_feature(number)),
+        C::ConnectSupportsFeature(number) => {
+            R::ConnectSupportsFeature(connect::supports_feature(client, number))
+        }
+        C::ConnectRegisterCloseCallback(()) => {
+            R::ConnectRegisterCloseCallback(connect::register_close(client)?)
+        }
+        C::ConnectUnregisterCloseCallback(()) => {
+            R::ConnectUnregisterCloseCallback(connect::unregister_close(client)?)
+        }
+
+        // Events
+        C::ConnectDomainEventCallbackRegisterAny(args) => {
+            R::ConnectDomainEventCallbackRegisterAny(connect::register_domain(service, client, &args)?)
+        }
+        C::ConnectDomainEventCallbackDeregisterAny(callback) => {
+            R::ConnectDomainEventCallbackDeregisterAny(service.events.deregister(client, callback, "domain")?)
+        }
+        C::ConnectNetworkEventRegisterAny(args) => {
+            R::ConnectNetworkEventRegisterAny(connect::register_network(service, client, &args)?)
+        }
+        C::ConnectNetworkEventDeregisterAny(callback) => {
+            R::ConnectNetworkEventDeregisterAny(service.events.deregister(client, callback, "network")?)
+        }
+        C::ConnectStoragePoolEventRegisterAny(args) => {
+            R::ConnectStoragePoolEventRegisterAny(connect::register_pool(service, client, &args)?)
+        }
+        C::ConnectStoragePoolEventDeregisterAny(callback) => {
+            let what = "storage pool";
+            R::ConnectStoragePoolEventDeregisterAny(service.events.deregister(client, callback, what)?)
+        }
+        C::ConnectNodeDeviceEventRegisterAny(args) => {
+            R::ConnectNodeDeviceEventRegisterAny(connect::register_device(service, client, &args)?)
+        }
+        C::ConnectNodeDeviceEventDeregisterAny(callback) => {
+            let what = "node device";
+            R::ConnectNodeDeviceEventDeregisterAny(service.events.deregister(client, callback, what)?)
+        }
+        C::ConnectSecretEventRegisterAny(args) => {
+            R::ConnectSecretEventRegisterAny(connect::register_secret(service, client, &args)?)
+        }
+        C::ConnectSecretEventDeregisterAny(callback) => {
+            R::ConnectSecretEventDeregisterAny(service.events.deregister(client, callback, "secret")?)
+        }
 
         // The host
 

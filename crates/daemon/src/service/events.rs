@@ -1,8 +1,17 @@
-//! What happens to domains, told to everybody who registered for it.
+//! What happens to domains, networks and pools, told to everybody who registered for it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Weak};
 
+use rpc::error::RemoteError;
+use rpc::packet::{Header, Kind, Status};
+use rpc::remote::{self, object};
 use rpc::xdr::Uuid;
+use rpc::{Program, qemu};
+
+use super::{Client, Failure};
+use crate::locked;
+
+mod encode;
 
 /// The domain that something happened to, as it is at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +32,7 @@ pub(crate) enum Happening {
     RtcChange(i64),
     /// `virDomainEventWatchdogAction`.
     Watchdog(i32),
+    /// `reason` is `enospc` or empty.
     IoError {
         path: String,
         alias: String,
@@ -58,16 +68,207 @@ pub(crate) enum Happening {
     PmWakeup,
 }
 
+/// What can be registered for. Numbers are libvirt's: `virDomainEventID`, `virNetworkEventID`, …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Domain(i32),
+    Network(i32),
+    Pool(i32),
+    NodeDevice(i32),
+    Secret(i32),
+    /// An event of QEMU's monitor by name; `None` for all of them.
+    Monitor {
+        event: Option<String>,
+        any_case: bool,
+    },
+}
+
+/// What a registration is limited to: one domain, network or pool by UUID, or a device by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Only {
+    All,
+    Uuid(Uuid),
+    Name(String),
+}
+
 /// Who registered for what.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    subscribers: Mutex<Vec<tokio::sync::mpsc::UnboundedSender<(About, Happening)>>>,
+    registered: Mutex<Vec<Registration>>,
 }
 
+#[derive(Debug)]
+struct Registration {
+    client: Weak<Client>,
+    client_id: u64,
+    callback: i32,
+    topic: Topic,
+    only: Only,
+}
+
+/// The most registrations of one client: virsh makes one for each event, virt-manager a few for each object.
+const MOST: usize = 4096;
+
 impl Events {
+    /// Registers a client. Returns the number under which events are sent to it.
+    pub(crate) fn register(&self, client: &Arc<Client>, topic: Topic, only: Only) -> Result<i32, Failure> {
+        let known = match &topic {
+            Topic::Domain(id) => usize::try_from(*id).is_ok_and(|id| id < remote::event::BY_ID.len()),
+            Topic::Network(id) | Topic::Pool(id) | Topic::NodeDevice(id) | Topic::Secret(id) => {
+                (0..2).contains(id)
+            }
+            Topic::Monitor { .. } => true,
+        };
+        if let (false, Topic::Domain(id) | Topic::Network(id) | Topic::Pool(id)) = (known, &topic) {
+            return Err(Box::new(RemoteError::internal(format!("unsupported event ID {id}"))));
+        } else if !known {
+            return Err(Box::new(RemoteError::internal("unsupported event ID")));
+        }
+        let mut registered = locked(&self.registered);
+        registered.retain(|registration| registration.client.strong_count() > 0);
+        let (mut count, mut callback) = (0, 0);
+        for registration in registered.iter().filter(|registration| registration.client_id == client.id) {
+            count += 1;
+            callback = callback.max(registration.callback.saturating_add(1));
+        }
+        if count >= MOST {
+            return Err(Box::new(RemoteError::operation_failed(format!(
+                "this connection has registered for {MOST} events, which is the most; deregister some first"
+            ))));
+        }
+        registered.push(Registration {
+            client: Arc::downgrade(client),
+            client_id: client.id,
+            callback,
+            topic,
+            only,
+        });
+        Ok(callback)
+    }
+
+    /// Takes a registration back. `what` names the kind in the error: libvirt says “domain event callback”.
+    pub(crate) fn deregister(&self, client: &Client, callback: i32, what: &str) -> Result<(), Failure> {
+        let mut registered = locked(&self.registered);
+        let before = registered.len();
+        registered
+            .retain(|registration| registration.client_id != client.id || registration.callback != callback);
+        if registered.len() == before {
+            let why = format!("{what} event callback {callback} not registered");
+            return Err(Box::new(RemoteError::internal(why)));
+        }
+        Ok(())
+    }
+
+    /// A client has gone.
+    pub(crate) fn drop_client(&self, client: &Client) {
+        locked(&self.registered).retain(|registration| registration.client_id != client.id);
+    }
+
+    /// Something happened to a domain.
     pub(crate) fn publish(&self, about: &About, happening: &Happening) {
         tracing::debug!(domain = %about.name, ?happening, "event");
-        crate::locked(&self.subscribers)
-            .retain(|subscriber| subscriber.send((about.clone(), happening.clone())).is_ok());
+        self.tell(&Only::Uuid(about.uuid), |registration| match registration.topic {
+            Topic::Domain(id) => {
+                let event = encode::domain(id, registration.callback, about, happening)?;
+                packet(remote::PROGRAM, event.procedure().number(), |header| event.encode(header))
+            }
+            _ => None,
+        });
+    }
+
+    /// Something happened to a network: `virNetworkEventLifecycleType`.
+    pub(crate) fn publish_network(&self, net: &object::Network<'_>, event: i32) {
+        self.tell(&Only::Uuid(net.uuid), |registration| {
+            let net = net.clone();
+            let callback_id = registration.callback;
+            let told = remote::network::Lifecycle { callback_id, net, event, detail: 0 };
+            let event = remote::Event::NetworkEventLifecycle(told);
+            (registration.topic == Topic::Network(0)).then_some(())?;
+            packet(remote::PROGRAM, event.procedure().number(), |header| event.encode(header))
+        });
+    }
+
+    /// Something happened to a pool: `virStoragePoolEventLifecycleType`; `None` for a refresh.
+    pub(crate) fn publish_pool(&self, pool: &object::StoragePool<'_>, event: Option<i32>) {
+        self.tell(&Only::Uuid(pool.uuid), |registration| {
+            let pool = pool.clone();
+            let callback_id = registration.callback;
+            let event = match (event, &registration.topic) {
+                (Some(event), Topic::Pool(0)) => {
+                    let told = remote::storage::PoolLifecycle { callback_id, pool, event, detail: 0 };
+                    remote::Event::StoragePoolEventLifecycle(told)
+                }
+                (None, Topic::Pool(1)) => {
+                    remote::Event::StoragePoolEventRefresh(remote::storage::PoolRefresh { callback_id, pool })
+                }
+                _ => return None,
+            };
+            packet(remote::PROGRAM, event.procedure().number(), |header| event.encode(header))
+        });
+    }
+
+    /// QEMU's monitor said something about a domain; `details` is JSON, as QEMU wrote it.
+    pub(crate) fn publish_monitor(
+        &self,
+        about: &About,
+        event: &str,
+        (seconds, micros): (i64, u32),
+        details: Option<&str>,
+    ) {
+        self.tell(&Only::Uuid(about.uuid), |registration| {
+            let Topic::Monitor { event: wanted, any_case } = &registration.topic else { return None };
+            let matches = wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted == event || (*any_case && wanted.eq_ignore_ascii_case(event)));
+            matches.then_some(())?;
+            let told = qemu::Event::DomainMonitorEvent(qemu::MonitorEvent {
+                callback_id: registration.callback,
+                dom: encode::object(about),
+                event: event.into(),
+                seconds,
+                micros,
+                details: details.map(Into::into),
+            });
+            packet(qemu::PROGRAM, told.procedure().number(), |header| told.encode(header))
+        });
+    }
+
+    /// Whether anybody wants to hear of what QEMU's monitor says.
+    pub(crate) fn wants_monitor(&self) -> bool {
+        locked(&self.registered)
+            .iter()
+            .any(|registration| matches!(registration.topic, Topic::Monitor { .. }))
+    }
+
+    fn tell(&self, what: &Only, packet: impl Fn(&Registration) -> Option<Vec<u8>>) {
+        for registration in locked(&self.registered).iter() {
+            if registration.only != Only::All && registration.only != *what {
+                continue;
+            }
+            let Some(client) = registration.client.upgrade() else { continue };
+            if let Some(packet) = packet(registration) {
+                client.outbox.push_event(packet);
+            }
+        }
     }
 }
+
+/// An event's packet. libvirt numbers them 1, whatever its documentation says.
+fn packet(
+    program: Program,
+    procedure: i32,
+    encode: impl FnOnce(Header) -> Result<Vec<u8>, rpc::packet::PacketError>,
+) -> Option<Vec<u8>> {
+    let header = Header {
+        program: program.number,
+        version: program.version,
+        procedure,
+        kind: Kind::Message,
+        serial: 1,
+        status: Status::Ok,
+    };
+    encode(header).inspect_err(|error| tracing::warn!(%error, procedure, "an event cannot be sent")).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,15 +17,18 @@ mod dispatch;
 mod domains;
 mod events;
 mod host;
+pub(crate) mod outbox;
+mod passthrough;
 mod paths;
 
 use std::sync::Arc;
 
 pub use client::{Client, Peer};
-pub(crate) use dispatch::{Answer, remote};
+pub(crate) use dispatch::{Answer, Stream, remote};
 pub(crate) use domains::Domains;
 pub(crate) use events::Events;
 pub(crate) use host::Host;
+pub(crate) use passthrough::qemu;
 pub use paths::Paths;
 
 use rpc::error::RemoteError;

@@ -12,6 +12,8 @@ use super::{FDS_MAX, HEADER_BYTES, Header, LENGTH_BYTES, MESSAGE_MAX};
 pub enum Limit {
     /// Before the client is authenticated and has opened a connection: 64 KiB, libvirt's first buffer.
     Handshake,
+    /// From a client that may only read: 4 MiB, far more than any of its calls needs.
+    Reader,
     /// libvirt's own: 32 MiB and the length word.
     Full,
 }
@@ -20,6 +22,7 @@ impl Limit {
     pub fn bytes(self) -> usize {
         match self {
             Self::Handshake => 64 << 10,
+            Self::Reader => 4 << 20,
             Self::Full => MESSAGE_MAX,
         }
     }

@@ -12,6 +12,7 @@ mod process;
 pub mod server;
 pub mod service;
 pub mod start;
+mod store;
 pub mod systemd;
 pub mod tap;
 pub mod vm;

@@ -248,7 +248,8 @@ pub fn emulator(domain: &Domain) -> PathBuf {
     domain.devices.emulator.as_ref().map_or_else(|| PathBuf::from(DEFAULT_EMULATOR), PathBuf::from)
 }
 
-fn complete(domain: &mut Domain, caps: &Caps) -> Result<(), StartError> {
+/// Fills in what the user left out, as libvirt does when it is handed a definition.
+pub(crate) fn complete(domain: &mut Domain, caps: &Caps) -> Result<(), StartError> {
     let wanted = domain.os.machine.as_deref().unwrap_or("pc");
     let machine = caps.machine(wanted);
     let cpu_model = machine

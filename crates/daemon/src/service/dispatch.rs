@@ -7,7 +7,9 @@ use rpc::error::RemoteError;
 use rpc::remote::{Call, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::domain::{define, info, list, metadata, undefine, xml};
 use super::{Client, Failure, Service, connect};
+use crate::store::Autostart;
 
 /// What a call is answered with.
 #[derive(Debug)]
@@ -102,6 +104,82 @@ pub(crate) async fn remote(
         // The host
 
         // Domains: which there are, their definitions
+        C::ConnectListAllDomains(args) => {
+            R::ConnectListAllDomains(list::all(service, args.need_results, args.flags)?)
+        }
+        C::ConnectListDomains(most) => R::ConnectListDomains(list::ids(service, most)?),
+        C::ConnectNumOfDomains(()) => R::ConnectNumOfDomains(list::count_active(service)),
+        C::ConnectListDefinedDomains(most) => R::ConnectListDefinedDomains(list::defined(service, most)?),
+        C::ConnectNumOfDefinedDomains(()) => R::ConnectNumOfDefinedDomains(list::count_inactive(service)),
+        C::DomainLookupById(id) => R::DomainLookupById(list::by_id(service, id)?),
+        C::DomainLookupByName(name) => R::DomainLookupByName(list::by_name(service, &name)?),
+        C::DomainLookupByUuid(uuid) => R::DomainLookupByUuid(list::by_uuid(service, uuid)?),
+        C::DomainDefineXml(xml) => R::DomainDefineXml(define::define(service, &xml, 0).await?),
+        C::DomainDefineXmlFlags(args) => {
+            R::DomainDefineXmlFlags(define::define(service, &args.xml, args.flags).await?)
+        }
+        C::DomainUndefine(dom) => {
+            R::DomainUndefine(undefine::undefine(service, service.domains.of(&dom)?, 0).await?)
+        }
+        C::DomainUndefineFlags(args) => R::DomainUndefineFlags(
+            undefine::undefine(service, service.domains.of(&args.dom)?, args.flags).await?,
+        ),
+        C::DomainRename(args) => R::DomainRename(define::rename(service, &args).await?),
+        C::DomainGetXmlDesc(args) => {
+            R::DomainGetXmlDesc(xml::describe(client, &*service.domains.of(&args.dom)?, args.flags)?)
+        }
+        C::DomainGetState(args) => {
+            R::DomainGetState(info::state(&*service.domains.of(&args.dom)?, args.flags)?)
+        }
+        C::DomainGetInfo(dom) => R::DomainGetInfo(info::info(&*service.domains.of(&dom)?)?),
+        C::DomainGetMaxMemory(dom) => R::DomainGetMaxMemory(info::max_memory(&*service.domains.of(&dom)?)?),
+        C::DomainGetMaxVcpus(dom) => R::DomainGetMaxVcpus(info::max_vcpus(&*service.domains.of(&dom)?)?),
+        C::DomainGetOsType(dom) => R::DomainGetOsType(service.domains.of(&dom).map(|_| info::os_type())?),
+        C::DomainIsActive(dom) => R::DomainIsActive(service.domains.of(&dom)?.is_active().into()),
+        C::DomainIsPersistent(dom) => R::DomainIsPersistent(service.domains.of(&dom)?.is_persistent().into()),
+        C::DomainIsUpdated(dom) => R::DomainIsUpdated(service.domains.of(&dom)?.is_updated().into()),
+        C::DomainGetAutostart(dom) => {
+            R::DomainGetAutostart(info::autostart(&*service.domains.of(&dom)?, Autostart::Always))
+        }
+        C::DomainGetAutostartOnce(dom) => {
+            R::DomainGetAutostartOnce(info::autostart(&*service.domains.of(&dom)?, Autostart::Once))
+        }
+        C::DomainSetAutostart(args) => {
+            let vm = service.domains.of(&args.dom)?;
+            R::DomainSetAutostart(info::set_autostart(service, vm, Autostart::Always, args.autostart).await?)
+        }
+        C::DomainSetAutostartOnce(args) => {
+            let vm = service.domains.of(&args.dom)?;
+            R::DomainSetAutostartOnce(
+                info::set_autostart(service, vm, Autostart::Once, args.autostart).await?,
+            )
+        }
+        C::DomainGetMetadata(args) => {
+            R::DomainGetMetadata(metadata::get(&*service.domains.of(&args.dom)?, &args)?)
+        }
+        C::DomainSetMetadata(args) => R::DomainSetMetadata(metadata::set(service, &args).await?),
+        C::DomainGetHostname(args) => {
+            R::DomainGetHostname(info::hostname(&*service.domains.of(&args.dom)?, args.flags)?)
+        }
+        C::DomainGetMessages(args) => {
+            R::DomainGetMessages(service.domains.of(&args.dom).and_then(|_| info::messages(args.flags))?)
+        }
+        C::DomainGetSecurityLabel(dom) => {
+            R::DomainGetSecurityLabel(service.domains.of(&dom).map(|_| info::security_label())?)
+        }
+        C::DomainGetSecurityLabelList(dom) => {
+            R::DomainGetSecurityLabelList(service.domains.of(&dom).map(|_| info::security_labels())?)
+        }
+        C::DomainHasManagedSaveImage(args) => R::DomainHasManagedSaveImage(
+            service.domains.of(&args.dom).and_then(|_| info::has_managed_save(args.flags))?,
+        ),
+        C::DomainSnapshotNum(args) => R::DomainSnapshotNum(service.domains.of(&args.dom).map(|_| 0)?),
+        C::DomainHasCurrentSnapshot(args) => {
+            R::DomainHasCurrentSnapshot(service.domains.of(&args.dom).map(|_| 0)?)
+        }
+        C::DomainListAllSnapshots(args) => {
+            R::DomainListAllSnapshots(service.domains.of(&args.dom).map(|_| list::no_snapshots())?)
+        }
 
         // Domains: their life
 

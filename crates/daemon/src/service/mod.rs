@@ -14,7 +14,8 @@
 mod client;
 mod connect;
 mod dispatch;
-mod domains;
+pub(crate) mod domain;
+pub(crate) mod domains;
 mod events;
 mod host;
 pub(crate) mod outbox;
@@ -33,6 +34,8 @@ pub use paths::Paths;
 
 use rpc::error::RemoteError;
 
+use crate::store::Store;
+
 /// Why a call failed, as the client is told.
 pub(crate) type Failure = Box<RemoteError<'static>>;
 
@@ -43,11 +46,14 @@ pub struct Service {
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
+    pub(crate) store: Store,
 }
 
 impl Service {
     pub fn open(paths: Paths) -> Arc<Self> {
         let host = Host::new(Some(paths.cache.join("caps")));
-        Arc::new(Self { paths, domains: Domains::default(), events: Arc::default(), host })
+        let store = Store::open(&paths.state);
+        let domains = Domains::of_stored(store.load());
+        Arc::new(Self { paths, domains, events: Arc::default(), host, store })
     }
 }

@@ -1,0 +1,102 @@
+//! What a domain's XML says, and how it is shown.
+
+use std::sync::Arc;
+
+use domain::model::{PrintForm, PrintState, Problem, ProblemKind, Secrets};
+use domain::{Document, Domain, Edit};
+use rpc::Rights;
+use rpc::error::{Code, Origin, RemoteError};
+use rpc::xdr::Text;
+
+use super::only_flags;
+use crate::service::domains::Vm;
+use crate::service::{Client, Failure};
+
+/// `virDomainXMLFlags`.
+mod flag {
+    pub(super) const SECURE: u32 = 1;
+    pub(super) const INACTIVE: u32 = 1 << 1;
+    pub(super) const UPDATE_CPU: u32 = 1 << 2;
+    pub(super) const MIGRATABLE: u32 = 1 << 3;
+    pub(super) const ALL: u32 = (1 << 4) - 1;
+}
+
+/// Reads a definition of the daemon's own, which was read before when it was taken.
+pub(crate) fn parse(text: &str) -> Result<Domain, Failure> {
+    let document = Document::parse(text).map_err(|error| ill_formed(&error))?;
+    Ok(Domain::read(&document).0)
+}
+
+/// As libvirt passes on what its XML parser says.
+pub(crate) fn ill_formed(error: &domain::SyntaxError) -> Failure {
+    Box::new(RemoteError::new(Code::XML_DETAIL, Origin::XML, error.to_string()))
+}
+
+/// Reads a client's document. What libvirt would refuse is refused, whether the client wants it validated or not; what
+/// is not known here stays where it is, and is returned.
+pub(crate) fn read(text: &str) -> Result<(Domain, Vec<Problem>), Failure> {
+    let document = Document::parse(text).map_err(|error| ill_formed(&error))?;
+    let root = document.root();
+    let refused = |detail: String| Err(Box::new(RemoteError::xml_error(detail)));
+    if root.name() != "domain" {
+        return refused(format!("expecting root element of 'domain', not '{}'", root.name()));
+    }
+    if root.child("os").and_then(|os| os.child("type")).is_none() {
+        return refused("an os <type> must be specified".to_owned());
+    }
+    let (domain, problems) = Domain::read(&document);
+    if domain.memory.0 == 0 && root.child("memory").is_none() {
+        let detail = "Memory size must be specified via <memory> or in the <numa> configuration";
+        return refused(detail.to_owned());
+    }
+    if domain.name.contains('/') {
+        return refused(format!("name {} cannot contain '/'", domain.name));
+    }
+    let (malformed, unknown): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(|problem| problem.kind == ProblemKind::Malformed);
+    if let Some(problem) = malformed.first() {
+        let place = document.position(problem.span.start);
+        return refused(format!("line {}: {problem}", place.line));
+    }
+    Ok((domain, unknown))
+}
+
+/// `DOMAIN_GET_XML_DESC`.
+pub(in crate::service) fn describe(client: &Client, vm: &Vm, flags: u32) -> Result<Text<'static>, Failure> {
+    only_flags(flags, flag::ALL, "virDomainGetXMLDesc")?;
+    let secrets = if flags & flag::SECURE != 0 { Secrets::Show } else { Secrets::Hide };
+    if secrets == Secrets::Show && client.rights() != Rights::Full {
+        let detail = "virDomainGetXMLDesc with secure flag";
+        return Err(Box::new(RemoteError::new(Code::OPERATION_DENIED, Origin::DOM, detail)));
+    }
+    // Nothing here depends on the host's CPU: `host-model` is resolved at each start.
+    let _ = flag::UPDATE_CPU;
+    let wants_definition = flags & (flag::INACTIVE | flag::MIGRATABLE) != 0;
+    let text = match (vm.live(), vm.definition()) {
+        (Some(live), None) if wants_definition => {
+            live.print_as(PrintForm { state: PrintState::Inactive, secrets })
+        }
+        (Some(live), _) if !wants_definition => live.print_as(PrintForm { state: PrintState::Live, secrets }),
+        (_, Some(definition)) => shown(&definition, secrets)?,
+        (_, None) => return Err(crate::service::domains::not_running()),
+    };
+    Ok(text.into())
+}
+
+/// A definition as it is stored, without its displays' passwords where they are to be hidden.
+fn shown(definition: &Arc<str>, secrets: Secrets) -> Result<String, Failure> {
+    if secrets == Secrets::Show || !definition.contains("passwd") {
+        return Ok(definition.to_string());
+    }
+    let document = Document::parse(definition).map_err(|error| ill_formed(&error))?;
+    let devices = document.root().children_named("devices");
+    let displays = devices.flat_map(|devices| devices.children_named("graphics"));
+    let hidden: Vec<Edit> = displays
+        .flat_map(|display| {
+            let attributes = ["passwd", "passwdValidTo", "connected"];
+            attributes.into_iter().filter_map(move |name| Edit::remove_attribute(display, name))
+        })
+        .collect();
+    let hidden = document.apply(&hidden).map_err(|error| RemoteError::internal(crate::chain(&error)))?;
+    Ok(hidden.text().to_owned())
+}

@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod domain_caps;
 pub mod emulator;
 pub mod expected;
+pub mod forward;
 pub mod isolate;
 pub mod owner;
 pub mod probe;

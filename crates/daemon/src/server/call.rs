@@ -40,6 +40,7 @@ async fn outcome(shared: &Shared, message: &Message) -> Result<(Vec<u8>, Option<
         Incoming::Refused(error) => return Err(error),
         Incoming::Remote(call) => match service::remote(service, client, call).await? {
             Answer::Reply(reply) => (reply.encode(header.reply()), None),
+            Answer::Payload(bytes) => (packet::encode_bytes(header.reply(), &bytes), None),
             Answer::Stream(reply, stream) => (reply.encode(header.reply()), Some(stream)),
         },
         Incoming::Qemu(call) => (service::qemu(service, client, call).await?.encode(header.reply()), None),

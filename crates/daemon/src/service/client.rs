@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rpc::Rights;
 
 use super::outbox::Outbox;
+use crate::forward::Peers;
 use crate::locked;
 
 /// One connection.
@@ -26,6 +27,8 @@ pub struct Client {
     pub(crate) keepalive: AtomicBool,
     pub(crate) close_callback: AtomicBool,
     ends: Mutex<Ends>,
+    /// Its connections to daemons that calls are forwarded to.
+    pub(crate) peers: Peers,
 }
 
 /// Who is at the other end of the socket (SO_PEERCRED, unix(7)).
@@ -74,6 +77,7 @@ impl Client {
             keepalive: AtomicBool::new(false),
             close_callback: AtomicBool::new(false),
             ends: Mutex::default(),
+            peers: Peers::default(),
         }
     }
 

@@ -8,6 +8,8 @@ use rpc::remote::{Call, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, undefine, xml};
+use crate::forward;
+
 use super::{Client, Failure, Service, connect};
 use crate::store::Autostart;
 
@@ -15,6 +17,8 @@ use crate::store::Autostart;
 #[derive(Debug)]
 pub(crate) enum Answer {
     Reply(Reply<'static>),
+    /// The results as another daemon gave them: their XDR form.
+    Payload(Vec<u8>),
     /// The results, and the stream that begins under the call's serial.
     Stream(Reply<'static>, Stream),
 }
@@ -49,6 +53,9 @@ pub(crate) async fn remote(
 ) -> Result<Answer, Failure> {
     use {Call as C, Reply as R};
     connect::needs_open(client, call.procedure())?;
+    if let Some(answer) = forward::forwarded(service, client, &call).await? {
+        return Ok(answer);
+    }
     let reply = match call {
         // The connection
         C::AuthList(()) => R::AuthList(vec![connect::auth_list(client)].into()),

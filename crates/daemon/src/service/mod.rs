@@ -34,6 +34,7 @@ pub use paths::Paths;
 
 use rpc::error::RemoteError;
 
+use crate::forward::Forward;
 use crate::store::Store;
 
 /// Why a call failed, as the client is told.
@@ -47,6 +48,7 @@ pub struct Service {
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
     pub(crate) store: Store,
+    pub(crate) forward: Forward,
 }
 
 impl Service {
@@ -54,6 +56,7 @@ impl Service {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
-        Arc::new(Self { paths, domains, events: Arc::default(), host, store })
+        let forward = Forward::new(crate::forward::Settings::default());
+        Arc::new(Self { paths, domains, events: Arc::default(), host, store, forward })
     }
 }

@@ -15,6 +15,10 @@ pub struct Paths {
     pub log: PathBuf,
     /// The daemon's configuration file.
     pub config: PathBuf,
+    /// Where images of disks go, for the pool `default`.
+    pub images: PathBuf,
+    /// Where libvirt's own daemons of the same user have their sockets; `None`: they are not looked for.
+    pub libvirt: Option<PathBuf>,
     /// Whether it is the system's daemon (`qemu:///system`) or a user's (`qemu:///session`).
     pub system: bool,
 }
@@ -29,6 +33,8 @@ impl Paths {
             cache: "/var/cache/sevirt".into(),
             log: "/var/log/sevirt".into(),
             config: "/etc/sevirt/sevirtd.toml".into(),
+            images: "/var/lib/libvirt/images".into(),
+            libvirt: Some("/run/libvirt".into()),
             system: true,
         }
     }
@@ -45,6 +51,8 @@ impl Paths {
             cache: below("XDG_CACHE_HOME", ".cache")?.join("sevirt"),
             log: state.join("log"),
             config: below("XDG_CONFIG_HOME", ".config")?.join("sevirt/sevirtd.toml"),
+            images: below("XDG_DATA_HOME", ".local/share")?.join("libvirt/images"),
+            libvirt: variable("XDG_RUNTIME_DIR").map(|path| path.join("libvirt")),
             state,
             system: false,
         })
@@ -59,6 +67,8 @@ impl Paths {
             cache: directory.join("cache"),
             log: directory.join("log"),
             config: directory.join("sevirtd.toml"),
+            images: directory.join("lib/images"),
+            libvirt: None,
             system,
         }
     }

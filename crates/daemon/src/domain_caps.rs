@@ -151,7 +151,7 @@ fn offer(technology: Technology, caps: &Caps, report: &HostReport) -> Offer {
 }
 
 /// Physical address bits, as the kernel uses them: encryption takes some of those that the processor has.
-fn address_bits() -> Option<u32> {
+pub(crate) fn address_bits() -> Option<u32> {
     use std::io::Read as _;
     // The first processor's entry is far shorter, and the whole file is long on a large host.
     let mut text = Vec::new();

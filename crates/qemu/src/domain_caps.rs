@@ -9,9 +9,23 @@ mod print;
 
 use domain::model::DomainKind;
 
+use crate::Caps;
 use crate::firmware::Descriptor;
-use crate::qmp::command::SgxCapabilities;
+use crate::qmp::command::{CpuDefinition, SgxCapabilities};
 use crate::technology::Technology;
+
+/// Whether domains can name the model: those that libvirt knows.
+pub fn is_offered_model(model: &CpuDefinition) -> bool {
+    let canonical = model.alias_of.as_deref().filter(|name| !name.is_empty());
+    models::vendor(canonical.unwrap_or(&model.name)).is_some()
+}
+
+/// The named model that stands for the host's processor, and its vendor.
+pub fn host_cpu_model(caps: &Caps) -> Option<(String, &'static str)> {
+    let model = crate::argv::cpu::host_model(caps)?.model;
+    let vendor = models::vendor(&model)?;
+    Some((model, vendor))
+}
 
 /// Which guests are meant. What is left out is what the emulator does of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -88,6 +88,25 @@ impl RemoteError<'static> {
         Self::new(Code::OPERATION_INVALID, Origin::QEMU, detail)
     }
 
+    /// An argument that `function` does not take. libvirt words such errors whole, without its usual pattern, and names
+    /// function and argument beside.
+    pub fn misused(domain: Origin, function: &'static str, argument: &'static str, message: String) -> Self {
+        Self {
+            message: Some(message.into()),
+            str1: Some(function.into()),
+            str2: Some(argument.into()),
+            int1: 0,
+            int2: 0,
+            ..Self::new(Code::INVALID_ARG, domain, "")
+        }
+    }
+
+    /// Flags that `function` does not know.
+    pub fn unsupported_flags(domain: Origin, flags: u32, function: &'static str) -> Self {
+        let message = format!("unsupported flags (0x{flags:x}) in function {function}");
+        Self::misused(domain, function, "flags", message)
+    }
+
     /// This kind of guest can not do what is asked.
     pub fn operation_unsupported(detail: impl Into<String>) -> Self {
         Self::new(Code::OPERATION_UNSUPPORTED, Origin::QEMU, detail)

@@ -8,9 +8,8 @@ use rpc::remote::{Call, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, undefine, xml};
+use super::{Client, Failure, Service, connect, node};
 use crate::forward;
-
-use super::{Client, Failure, Service, connect};
 use crate::store::Autostart;
 
 /// What a call is answered with.
@@ -109,6 +108,32 @@ pub(crate) async fn remote(
         }
 
         // The host
+        C::ConnectGetVersion(()) => R::ConnectGetVersion(node::version(service).await?),
+        C::ConnectGetLibVersion(()) => R::ConnectGetLibVersion(node::LIBVIRT_VERSION),
+        C::ConnectGetHostname(()) => R::ConnectGetHostname(node::hostname(service).await?.into()),
+        C::ConnectGetSysinfo(flags) => R::ConnectGetSysinfo(node::sysinfo(flags)?.into()),
+        C::ConnectGetCapabilities(()) => R::ConnectGetCapabilities(node::capabilities(service).await?.into()),
+        C::ConnectGetDomainCapabilities(args) => {
+            R::ConnectGetDomainCapabilities(node::domain_capabilities(service, args).await?.into())
+        }
+        C::ConnectGetMaxVcpus(kind) => R::ConnectGetMaxVcpus(node::max_vcpus(kind.as_deref())?),
+        C::ConnectGetCpuModelNames(args) => {
+            let (arch, results) = (args.arch.into_owned(), args.need_results != 0);
+            R::ConnectGetCpuModelNames(node::cpu_model_names(service, arch, results, args.flags).await?)
+        }
+        // Only over a unix socket, which nobody else listens to.
+        C::ConnectIsSecure(()) => R::ConnectIsSecure(1),
+        C::NodeGetInfo(()) => R::NodeGetInfo(node::info()),
+        C::NodeGetCpuMap(args) => R::NodeGetCpuMap(node::cpu_map(&args)?),
+        C::NodeGetCpuStats(args) => R::NodeGetCpuStats(node::cpu_stats(&args)?),
+        C::NodeGetMemoryStats(args) => R::NodeGetMemoryStats(node::memory_stats(&args)?),
+        C::NodeGetMemoryParameters(args) => R::NodeGetMemoryParameters(node::memory_parameters(&args)?),
+        C::NodeGetCellsFreeMemory(args) => R::NodeGetCellsFreeMemory(node::cells_free_memory(&args)?),
+        C::NodeGetFreeMemory(()) => R::NodeGetFreeMemory(node::free_memory()),
+        C::NodeGetFreePages(args) => R::NodeGetFreePages(node::free_pages(&args)?),
+        C::NodeGetSecurityModel(()) => R::NodeGetSecurityModel(node::security_model()),
+        C::NodeGetSevInfo(args) => R::NodeGetSevInfo(node::sev_info(service, &args).await?),
+        C::NodeSuspendForDuration(args) => return Err(node::suspend(&args)),
 
         // Domains: which there are, their definitions
         C::ConnectListAllDomains(args) => {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ::host::{Fact, Facts, User};
 use domain::Domain;
 use qemu::Caps;
+use qemu::caps::Part;
 use rpc::error::RemoteError;
 
 use super::Failure;
@@ -107,7 +108,23 @@ impl Host {
 
     /// What a start with `emulator` needs to know of it.
     pub(crate) fn caps(&self, emulator: &Path) -> Result<Arc<Caps>, Failure> {
-        self.emulators.caps(emulator, Accelerator::Kvm, FOR_A_START).map_err(|error| failure(&error))
+        self.caps_with(emulator, Accelerator::Kvm, FOR_A_START)
+    }
+
+    /// The same for another accelerator or with more.
+    pub(crate) fn caps_with(
+        &self,
+        emulator: &Path,
+        accelerator: Accelerator,
+        parts: &[Part],
+    ) -> Result<Arc<Caps>, Failure> {
+        self.emulators.caps(emulator, accelerator, parts).map_err(|error| failure(&error))
+    }
+
+    /// What `emulator` says now, for those who attest: the platform's certificates can change without a trace.
+    #[expect(clippy::unused_self, reason = "one place to ask")]
+    pub(crate) fn ask(&self, emulator: &Path) -> Result<Caps, Failure> {
+        crate::probe::ask(emulator).map_err(|error| failure(&error))
     }
 }
 
@@ -121,16 +138,17 @@ fn qemu_user(facts: &Facts) -> User {
 }
 
 /// As libvirt says it of a binary that is not there or is none.
-fn failure(error: &ProbeError) -> Failure {
+pub(super) fn failure(error: &ProbeError) -> Failure {
     Box::new(match error {
         ProbeError::Emulator { path, source } => RemoteError::system_error(format!(
             "Cannot check QEMU binary {}: {}",
             path.display(),
             crate::os_words(source)
         )),
-        ProbeError::NotExecutable { path } => {
-            RemoteError::internal(format!("QEMU binary {} is not executable", path.display()))
-        }
+        ProbeError::NotExecutable { path } => RemoteError::system_error(format!(
+            "QEMU binary {} is not executable: Permission denied",
+            path.display()
+        )),
         other => RemoteError::internal(crate::chain(other)),
     })
 }
@@ -197,6 +215,6 @@ mod tests {
             refused("/nowhere/qemu"),
             "Cannot check QEMU binary /nowhere/qemu: No such file or directory"
         );
-        assert_eq!(refused("/etc/passwd"), "internal error: QEMU binary /etc/passwd is not executable");
+        assert_eq!(refused("/etc/passwd"), "QEMU binary /etc/passwd is not executable: Permission denied");
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod domain;
 pub(crate) mod domains;
 mod events;
 mod host;
+mod node;
 pub(crate) mod outbox;
 mod passthrough;
 mod paths;
@@ -59,4 +60,14 @@ impl Service {
         let forward = Forward::new(crate::forward::Settings::default());
         Arc::new(Self { paths, domains, events: Arc::default(), host, store, forward })
     }
+}
+
+/// Runs what may block where that keeps nobody waiting.
+pub(crate) async fn blocking<T: Send + 'static>(
+    service: &Arc<Service>,
+    work: impl FnOnce(&Service) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let service = Arc::clone(service);
+    let ended = tokio::task::spawn_blocking(move || work(&service)).await;
+    ended.unwrap_or_else(|error| Err(Box::new(RemoteError::internal(error.to_string()))))
 }

@@ -42,8 +42,10 @@ impl DomainCaps {
         let emulator = || here.emulator.clone();
         let extent =
             caps.extent.as_ref().ok_or_else(|| DomainCapsError::NotAsked { emulator: emulator() })?;
-        let arch = wanted.arch.unwrap_or(&caps.target);
-        if arch != caps.target {
+        let target = if caps.target == "i386" { "i686" } else { &caps.target };
+        let arch = wanted.arch.unwrap_or(target);
+        // An emulator of 64 bits runs guests of 32, too.
+        if arch != target && (target, arch) != ("x86_64", "i686") {
             let (target, arch) = (caps.target.clone(), arch.to_owned());
             return Err(DomainCapsError::Arch { emulator: emulator(), target, arch });
         }

@@ -24,7 +24,7 @@ const OWN: &str = "sevirt";
 pub struct Group {
     directory: PathBuf,
     /// Writing to it makes a process enter.
-    processes: File,
+    processes: Option<File>,
     kind: Kind,
 }
 
@@ -35,6 +35,10 @@ enum Kind {
         keeper: Child,
     },
     Directory,
+    /// The guest in it outlives this process, or another one has started it. It goes once it is empty.
+    Adopted,
+    /// A scope that systemd removes once it is empty.
+    Left,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +95,7 @@ impl Group {
             }
         };
         let processes = open(&path)?;
-        Ok(Self { directory: path, processes, kind: Kind::Scope { keeper: keeper.keep()? } })
+        Ok(Self { directory: path, processes: Some(processes), kind: Kind::Scope { keeper: keeper.keep()? } })
     }
 
     fn directory(hierarchy: &Hierarchy, guest: &str, limit: Option<u64>) -> Result<Self, GroupError> {
@@ -116,7 +120,7 @@ impl Group {
         };
         let opened = limited.map_err(failed(&directory)).and_then(|()| open(&directory));
         match opened {
-            Ok(processes) => Ok(Self { directory, processes, kind: Kind::Directory }),
+            Ok(processes) => Ok(Self { directory, processes: Some(processes), kind: Kind::Directory }),
             Err(error) => {
                 // It is empty.
                 let _ = fs::remove_dir(&directory);
@@ -125,9 +129,26 @@ impl Group {
         }
     }
 
-    /// Where a process writes `0` to enter.
-    pub(crate) fn entrance(&self) -> BorrowedFd<'_> {
-        self.processes.as_fd()
+    /// The group of a guest that was started by another process.
+    pub fn adopt(directory: PathBuf) -> Self {
+        Self { directory, processes: None, kind: Kind::Adopted }
+    }
+
+    /// Where a process writes `0` to enter; an adopted group has its process.
+    pub(crate) fn entrance(&self) -> Option<BorrowedFd<'_>> {
+        self.processes.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Leaves the group to the guest that runs in it.
+    pub(crate) fn outlive(&mut self) {
+        match &mut self.kind {
+            Kind::Scope { keeper } => {
+                end(keeper);
+                self.kind = Kind::Left;
+            }
+            Kind::Directory => self.kind = Kind::Adopted,
+            Kind::Adopted | Kind::Left => {}
+        }
     }
 
     /// The most that it was charged for, in bytes.
@@ -148,6 +169,9 @@ impl Drop for Group {
     fn drop(&mut self) {
         match &mut self.kind {
             Kind::Scope { keeper } => end(keeper),
+            Kind::Left => {}
+            // The guest may run on in it.
+            Kind::Adopted => drop(fs::remove_dir(&self.directory)),
             Kind::Directory => {
                 if let Err(error) = fs::remove_dir(&self.directory) {
                     tracing::warn!(group = %self.directory.display(), %error, "a guest's control group is left");

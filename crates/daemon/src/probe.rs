@@ -189,7 +189,7 @@ impl Inquiry<'_> {
         bytes.extend(rest);
         // Pipelined: QEMU answers one after another, and this is far less than a pipe holds. One that reads nothing will
         // be heard to end.
-        let mut stdin = process.child.stdin.take();
+        let mut stdin = process.stdin.take();
         let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
         let replies = match talk.replies(&mut process, queries.count() + 1) {
             Ok(replies) => replies,
@@ -246,8 +246,7 @@ impl Talk {
     /// Reads until there are `count` replies.
     fn replies(&mut self, process: &mut Process, count: usize) -> Result<Vec<Reply>, Fault> {
         let mut replies = Vec::with_capacity(count);
-        let (Some(mut stdout), Some(mut stderr)) = (process.child.stdout.take(), process.child.stderr.take())
-        else {
+        let (Some(mut stdout), Some(mut stderr)) = (process.stdout.take(), process.stderr.take()) else {
             return Err(Fault::Ended);
         };
         let mut buffer = vec![0u8; 64 << 10];

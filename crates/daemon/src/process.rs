@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
@@ -46,7 +46,7 @@ pub(crate) struct Spawn<'a> {
     pub(crate) memory_lock: Option<MemoryLock>,
     /// The control group that it enters before it becomes QEMU, by [`crate::cgroup::Group::entrance`].
     pub(crate) group: Option<BorrowedFd<'a>>,
-    pub(crate) lifetime: Lifetime,
+    pub(crate) lifetime: Lifetime<'a>,
     pub(crate) confinement: &'a Confinement,
     pub(crate) stdin: Stdio,
     pub(crate) stdout: Stdio,
@@ -54,12 +54,12 @@ pub(crate) struct Spawn<'a> {
 }
 
 /// When a child ends beside by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifetime {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lifetime<'a> {
     /// With the thread that spawned it.
     WithSpawner,
-    /// It outlives its spawner.
-    Own,
+    /// It outlives its spawner, and writes its line of `/proc/PID/stat` here before it becomes QEMU.
+    Own { record: BorrowedFd<'a> },
 }
 
 /// RLIMIT_MEMLOCK.
@@ -71,13 +71,19 @@ pub enum MemoryLock {
     Unlimited,
 }
 
-/// A child process, seen through its pidfd. Dropping it kills and reaps it.
+/// A process, seen through its pidfd. Dropping it kills and reaps it, unless it outlives its spawner.
 #[derive(Debug)]
 pub(crate) struct Process {
+    pid: u32,
     pidfd: OwnedFd,
     reaped: bool,
+    outlives: bool,
+    /// Another process has spawned it, and learns its exit status.
+    adopted: bool,
     /// sevirt's ends of the pipes.
-    pub(crate) child: std::process::Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: Option<ChildStdout>,
+    pub(crate) stderr: Option<ChildStderr>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +126,14 @@ impl Spawn<'_> {
             memory_lock: self.memory_lock,
             group: self.group.map(|group| group.as_raw_fd()),
             inherited,
-            dies_with: (self.lifetime == Lifetime::WithSpawner).then_some(parent),
+            parent,
+            record: match self.lifetime {
+                Lifetime::WithSpawner => None,
+                Lifetime::Own { record } => Some(record.as_raw_fd()),
+            },
             credentials: self.confinement.credentials.clone(),
         };
+        let outlives = preparation.record.is_some();
         // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
         unsafe {
             command.pre_exec(move || preparation.carry_out());
@@ -138,7 +149,10 @@ impl Spawn<'_> {
             .ok_or(rustix::io::Errno::SRCH)
             .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK));
         match watch {
-            Ok(pidfd) => Ok(Process { pidfd, reaped: false, child }),
+            Ok(pidfd) => {
+                let std::process::Child { stdin, stdout, stderr, .. } = child;
+                Ok(Process { pid, pidfd, reaped: false, outlives, adopted: false, stdin, stdout, stderr })
+            }
             Err(error) => {
                 let mut child = child;
                 // It is ours and not reaped, so the pid is right.
@@ -199,17 +213,33 @@ fn raise_memory_lock(bytes: u64) {
     let _ = rustix::process::setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum });
 }
 
+/// Copies what the kernel says of this process to `record`. Allocates nothing.
+fn write_record(record: RawFd) -> io::Result<()> {
+    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut line = [0u8; 1024];
+    let length = rustix::io::read(&stat, &mut line)?;
+    // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
+    rustix::io::write(unsafe { BorrowedFd::borrow_raw(record) }, line.get(..length).unwrap_or_default())?;
+    Ok(())
+}
+
 /// What the child does between fork and exec.
 struct Preparation {
     memory_lock: Option<MemoryLock>,
     group: Option<RawFd>,
     inherited: Vec<RawFd>,
-    dies_with: Option<Pid>,
+    parent: Pid,
+    record: Option<RawFd>,
     credentials: Option<Credentials>,
 }
 
 impl Preparation {
     fn carry_out(&self) -> io::Result<()> {
+        if let Some(record) = self.record {
+            write_record(record)?;
+            // After that: whoever comes after a parent that died finds every child that goes on from here.
+            self.parent_lives()?;
+        }
         rustix::process::setsid()?;
         if let Some(group) = self.group {
             // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
@@ -240,14 +270,19 @@ impl Preparation {
         isolate::assume(self.credentials.as_ref())?;
         rustix::thread::set_no_new_privs(true)?;
         // A change of user would take this back.
-        if let Some(parent) = self.dies_with {
+        if self.record.is_none() {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The parent may have died before that call.
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
-            }
+            self.parent_lives()?;
         }
         Ok(())
+    }
+
+    fn parent_lives(&self) -> io::Result<()> {
+        if rustix::process::getppid() == Some(self.parent) {
+            return Ok(());
+        }
+        Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()))
     }
 }
 
@@ -271,6 +306,38 @@ fn raise_open_files() {
 }
 
 impl Process {
+    /// A process that another one has spawned. `is_it` is asked once its number is held, so that it cannot come to
+    /// stand for another process. `None`: it has ended.
+    pub(crate) fn adopt(pid: u32, is_it: impl FnOnce() -> bool) -> io::Result<Option<Self>> {
+        let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        match rustix::process::pidfd_open(number, PidfdFlags::NONBLOCK) {
+            Ok(pidfd) if is_it() => {
+                let (stdin, stdout, stderr) = (None, None, None);
+                Ok(Some(Self {
+                    pid,
+                    pidfd,
+                    reaped: false,
+                    outlives: true,
+                    adopted: true,
+                    stdin,
+                    stdout,
+                    stderr,
+                }))
+            }
+            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Ends it whoever wants it to live.
+    pub(crate) fn end(mut self) {
+        self.outlives = false;
+    }
+
     /// Hands it to the runtime that this is called in, which sees its end.
     pub(crate) fn watch(self) -> io::Result<AsyncFd<Self>> {
         // SAFETY: `as_raw_fd` always gives the pidfd, which is owned and not replaced while the process is.
@@ -281,12 +348,25 @@ impl Process {
     /// How it ended, if it has; reaps it.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitKind>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if self.adopted {
+            // Its parent alone learns its status.
+            return Ok(self.has_ended().then(|| {
+                self.reaped = true;
+                ExitKind::Unknown
+            }));
+        }
         let pidfd = std::os::fd::AsFd::as_fd(&self.pidfd);
         let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), options))?;
         let Some(status) = status else { return Ok(None) };
         self.reaped = true;
         let signal = status.terminating_signal().map(ExitKind::Signal);
         Ok(signal.or_else(|| status.exit_status().map(ExitKind::Code)))
+    }
+
+    fn has_ended(&self) -> bool {
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut end = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        matches!(rustix::event::poll(&mut end, Some(&now)), Ok(1))
     }
 
     /// Waits so long for its end.
@@ -313,7 +393,7 @@ impl AsRawFd for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.reaped {
+        if !self.reaped && !self.outlives {
             self.signal(Signal::KILL);
             // One that the kernel holds is left to it.
             self.wait_for(DROP_LIMIT);
@@ -383,7 +463,7 @@ mod tests {
         let list = script("for fd in /proc/self/fd/*; do readlink $fd; done; env; ulimit -c");
         let mut process = shell(&list, &[passed.as_file().as_fd()]);
         let mut output = String::new();
-        process.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        process.stdout.take().unwrap().read_to_string(&mut output).unwrap();
         wait(&mut process);
         let lines: Vec<&str> = output.lines().collect();
         assert!(lines.contains(&passed.path().to_str().unwrap()), "{output}");
@@ -395,7 +475,7 @@ mod tests {
     #[test]
     fn a_dropped_process_is_gone() {
         let process = shell(&script("read x </dev/zero"), &[]);
-        let pid = process.child.id();
+        let pid = process.pid();
         drop(process);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }

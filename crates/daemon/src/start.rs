@@ -27,7 +27,7 @@ use crate::expected::{self, Expected, ExpectedError};
 use crate::isolate::Confinement;
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
-use crate::vm::{Console, Goals, Lifetime, Request, Resume, RunDir, RunDirError};
+use crate::vm::{Console, Goals, Life, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
 
@@ -218,11 +218,11 @@ pub fn prepare(
         memory_lock: memory::lock(&domain, &sums),
         group,
         confinement: Confinement::default(),
-        lifetime: Lifetime::WithSpawner,
-        goals: Goals { confidential: launch.is_some(), attest: must_attest, resume },
+        goals: Goals { confidential: launch.is_some(), attest: must_attest, resume, life: Life::Foreground },
         owner,
         console,
         timeout,
+        log: None,
     };
     let unmodelled = plan.unmodelled().to_vec();
     Ok(Prepared { request, launch, expected, chain, notes, unmodelled })

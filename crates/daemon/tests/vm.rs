@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use daemon::isolate::Confinement;
 use daemon::vm::{
-    Console, End, ExitKind, Foreground, Goals, Lifetime, Milestone, Notice, Outcome, Request, Resume, RunDir,
+    Console, End, ExitKind, Foreground, Goals, Life, Milestone, Notice, Outcome, Request, Resume, RunDir,
     Stopper, run,
 };
 use tokio::sync::mpsc;
@@ -63,11 +63,11 @@ impl Place {
             memory_lock: None,
             group: None,
             confinement: Confinement::default(),
-            lifetime: Lifetime::WithSpawner,
-            goals: Goals { confidential: false, attest: false, resume: Resume::Yes },
+            goals: Goals { confidential: false, attest: false, resume: Resume::Yes, life: Life::Foreground },
             owner: None,
             console: None,
             timeout: Some(Duration::from_secs(60)),
+            log: None,
         }
     }
 
@@ -192,6 +192,7 @@ fn a_guest_runs_until_it_is_stopped_and_its_console_is_kept() {
             told.push(milestone);
         }
         Notice::Console(console) => assert!(console.is_some_and(|c| c.pty.starts_with("/dev/pts"))),
+        Notice::Heard(_) => {}
     }));
     assert_eq!(outcome.end, End::Stopped(Stopper::Signal(15)));
     assert_eq!(outcome.end.exit_code(), 128 + 15);

@@ -1,6 +1,7 @@
 //! From a domain to everything that QEMU must be told: a `Plan` is a list of typed devices with the options around
 //! them, each of which renders to the command line, and the devices to `device_add` as well.
 
+mod aliases;
 mod boot_order;
 mod device;
 pub(crate) mod firmware;
@@ -28,6 +29,7 @@ use crate::{
     memory::{Demand, Sizes, Sums},
 };
 
+pub use aliases::name_devices;
 pub use device::{Device, DeviceKind};
 pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
 pub use launch::{DirectBoot, LaunchInputs};

@@ -17,6 +17,7 @@ use super::Failure;
 use super::events::About;
 use crate::locked;
 use crate::store::Stored;
+use crate::vm::Guest;
 
 /// All domains. A name and a UUID belong to one domain at most.
 #[derive(Debug, Default)]
@@ -51,6 +52,8 @@ pub(crate) struct VmState {
     pub(crate) autostart_once: bool,
     /// Its number while it runs.
     pub(crate) id: Option<u32>,
+    /// Its QEMU, from the moment at which one is being started until that one is gone.
+    pub(crate) guest: Option<Arc<Guest>>,
     /// Why it does not run, while it does not.
     pub(crate) stopped: State,
     /// The definition was changed while the domain ran.
@@ -192,6 +195,7 @@ impl Vm {
             autostart: false,
             autostart_once: false,
             id: None,
+            guest: None,
             stopped: state::SHUTOFF_UNKNOWN,
             updated: false,
         };
@@ -243,9 +247,19 @@ impl Vm {
         object::Domain { name: name.into(), uuid, id }
     }
 
+    /// Its QEMU, while there is one.
+    pub(crate) fn guest(&self) -> Option<Arc<Guest>> {
+        locked(&self.state).guest.clone()
+    }
+
+    /// Its QEMU, or libvirt's words for that there is none.
+    pub(crate) fn running(&self) -> Result<Arc<Guest>, Failure> {
+        self.guest().ok_or_else(not_running)
+    }
+
     /// The running domain, with everything that was chosen at its start.
     pub(crate) fn live(&self) -> Option<Arc<domain::Domain>> {
-        None
+        self.guest().map(|guest| guest.live())
     }
 
     /// Changes what is known of the running domain.
@@ -253,14 +267,20 @@ impl Vm {
         &self,
         change: impl FnOnce(&mut domain::Domain) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut live = domain::Domain::clone(&*self.live().ok_or_else(not_running)?);
-        change(&mut live)
+        let guest = self.running()?;
+        let mut live = domain::Domain::clone(&*guest.live());
+        let changed = change(&mut live)?;
+        guest.set_live(live);
+        Ok(changed)
     }
 
     /// Whether it runs, and why or why not.
     pub(crate) fn run_state(&self) -> State {
         let state = locked(&self.state);
-        if state.id.is_some() { state::RUNNING_BOOTED } else { state.stopped.clone() }
+        match &state.guest {
+            Some(guest) => guest.state().into(),
+            None => state.stopped.clone(),
+        }
     }
 
     /// What the balloon leaves a running guest, in KiB.

@@ -35,11 +35,27 @@ pub use paths::Paths;
 
 use rpc::error::RemoteError;
 
+use crate::vm::AskError;
+
 use crate::forward::Forward;
 use crate::store::Store;
 
 /// Why a call failed, as the client is told.
 pub(crate) type Failure = Box<RemoteError<'static>>;
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::new(match &error {
+            AskError::Gone => RemoteError::operation_failed("domain is no longer running"),
+            AskError::TimedOut { .. } => RemoteError::operation_timeout(error.to_string()),
+            // libvirt's words, which scripts know.
+            AskError::Refused { command, refusal } => {
+                RemoteError::internal(format!("unable to execute QEMU command '{command}': {}", refusal.desc))
+            }
+            AskError::Unreadable { .. } => RemoteError::internal(error.to_string()),
+        })
+    }
+}
 
 /// The state of the daemon.
 #[derive(Debug)]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use rpc::remote::domain::state;
+
+use super::life::RunState;
+
 /// What ended a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -29,6 +33,8 @@ pub enum End {
     Died(ExitKind),
     /// QEMU was killed and is still there: the kernel holds it.
     Unkillable,
+    /// It rebooted or crashed, and is to be launched anew by another QEMU.
+    Relaunch,
 }
 
 /// Who asked for a guest's end.
@@ -47,9 +53,29 @@ pub enum Stopper {
 pub enum ExitKind {
     Code(i32),
     Signal(i32),
+    /// It was no child of this process.
+    Unknown,
 }
 
 impl End {
+    /// What the protocol says of a guest that ended so.
+    pub fn run_state(&self) -> RunState {
+        match self {
+            Self::GuestEnded | Self::StayedPaused | Self::StoppedElsewhere(_) | Self::Relaunch => {
+                state::SHUTOFF_SHUTDOWN
+            }
+            Self::Stopped(_) => state::SHUTOFF_DESTROYED,
+            Self::GuestPanicked | Self::GuestFailed(_) | Self::Died(_) => state::SHUTOFF_CRASHED,
+            Self::CannotStart(_)
+            | Self::RefusedToStart(_)
+            | Self::CannotResume(_)
+            | Self::AttestationFailed(_)
+            | Self::TimedOut(_)
+            | Self::Unkillable => state::SHUTOFF_FAILED,
+        }
+        .into()
+    }
+
     /// sevirt's exit code: 0 the guest ended well, 4 cannot start, 5 attestation failed, 6 timed out, 7 QEMU or the
     /// guest died; where sevirt was stopped by a signal, 128 and the signal's number, as shells have it.
     pub fn exit_code(&self) -> u8 {
@@ -57,8 +83,13 @@ impl End {
             Self::Stopped(Stopper::Signal(signal)) => {
                 u8::try_from(*signal).map_or(u8::MAX, |signal| 128 | signal)
             }
-            Self::GuestEnded | Self::StayedPaused | Self::Stopped(Stopper::Console | Stopper::Command) => 0,
-            Self::CannotStart(_) | Self::RefusedToStart(ExitKind::Code(_)) | Self::CannotResume(_) => 4,
+            Self::GuestEnded
+            | Self::StayedPaused
+            | Self::Relaunch
+            | Self::Stopped(Stopper::Console | Stopper::Command) => 0,
+            Self::CannotStart(_)
+            | Self::RefusedToStart(ExitKind::Code(_) | ExitKind::Unknown)
+            | Self::CannotResume(_) => 4,
             Self::AttestationFailed(_) => 5,
             Self::TimedOut(_) => 6,
             Self::RefusedToStart(ExitKind::Signal(_))
@@ -96,6 +127,7 @@ impl fmt::Display for End {
             Self::AttestationFailed(reason) => write!(f, "attestation failed: {reason}"),
             Self::TimedOut(what) => write!(f, "timed out: {what}"),
             Self::Died(exit) => write!(f, "QEMU died while the guest ran ({exit})"),
+            Self::Relaunch => f.write_str("the guest is to be launched anew"),
             Self::Unkillable => f.write_str("QEMU was killed and does not end: the kernel holds it"),
         }
     }
@@ -105,6 +137,7 @@ impl fmt::Display for ExitKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit status {code}"),
+            Self::Unknown => f.write_str("with a status that only an earlier daemon could have known"),
             Self::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {signal}"),

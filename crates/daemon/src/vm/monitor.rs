@@ -1,17 +1,33 @@
 //! The QMP connection of one guest: queries out, answers and events in, as the state machine takes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 
 use qemu::qmp::command::{
-    Cont, QmpCapabilities, QueryChardev, QuerySev, QuerySevLaunchMeasure, QueryStatus, Quit,
-    SevInjectLaunchSecret,
+    Cont, QmpCapabilities, QueryChardev, QuerySev, QuerySevLaunchMeasure, QueryStatus, Quit, SetRebootAction,
+    SevInjectLaunchSecret, SystemReset,
 };
 use qemu::qmp::{self, Codec, Command, CommandError, Incoming, Outcome, Ticket};
+use serde_json::{Map, Value};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
+use super::life::Still;
 use super::state::{Answer, Event, Query};
+
+/// How many questions of others wait until QEMU has greeted.
+const HELD_BACK: usize = 256;
+/// How many bytes may wait for QEMU to read them.
+const UNREAD: usize = 16 << 20;
+
+/// A question of somebody else's, and where its outcome goes.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) message: Map<String, Value>,
+    pub(super) reply: oneshot::Sender<Outcome>,
+}
 
 /// A connection; what was asked and is not answered yet.
 #[derive(Debug)]
@@ -19,6 +35,13 @@ pub(super) struct Monitor {
     stream: UnixStream,
     codec: Codec,
     waiting: BTreeMap<u64, Waiting>,
+    /// What QEMU has not read yet.
+    unsent: VecDeque<u8>,
+    /// QEMU takes commands.
+    negotiated: bool,
+    held_back: VecDeque<Question>,
+    /// What QEMU told and nobody has taken yet.
+    heard: VecDeque<qmp::Event>,
 }
 
 /// A reply that will come, and how it is to be read.
@@ -32,11 +55,22 @@ enum Waiting {
     Continue(Ticket<Cont>),
     Status(Ticket<QueryStatus>),
     Quit(Ticket<Quit>),
+    BindReboot(Ticket<SetRebootAction>),
+    Reset(Ticket<SystemReset>),
+    Asked(oneshot::Sender<Outcome>),
 }
 
 impl Waiting {
-    fn read(self, outcome: Outcome) -> Result<Answer, CommandError> {
-        Ok(match self {
+    /// `None`: it concerns somebody else.
+    fn read(self, outcome: Outcome) -> Result<Option<Answer>, CommandError> {
+        Ok(Some(match self {
+            Self::Asked(reply) => {
+                // Whoever has stopped waiting needs no answer.
+                let _ = reply.send(outcome);
+                return Ok(None);
+            }
+            Self::BindReboot(ticket) => ticket.read(outcome).map(|_| Answer::RebootBound)?,
+            Self::Reset(ticket) => ticket.read(outcome).map(|_| Answer::WasReset)?,
             Self::Negotiate(ticket) => ticket.read(outcome).map(|_| Answer::Negotiated)?,
             Self::Sev(ticket) => Answer::Sev(ticket.read(outcome)?),
             Self::Measure(ticket) => Answer::Measured(ticket.read(outcome)?.data),
@@ -45,7 +79,7 @@ impl Waiting {
             Self::Continue(ticket) => ticket.read(outcome).map(|_| Answer::Continued)?,
             Self::Status(ticket) => Answer::Status(ticket.read(outcome)?.status),
             Self::Quit(ticket) => ticket.read(outcome).map(|_| Answer::Quitting)?,
-        })
+        }))
     }
 }
 
@@ -54,11 +88,48 @@ impl Monitor {
     pub(super) fn connect(path: &Path) -> io::Result<Self> {
         let stream = std::os::unix::net::UnixStream::connect(path)?;
         stream.set_nonblocking(true)?;
-        Ok(Self { stream: UnixStream::from_std(stream)?, codec: Codec::new(), waiting: BTreeMap::new() })
+        Ok(Self {
+            stream: UnixStream::from_std(stream)?,
+            codec: Codec::new(),
+            waiting: BTreeMap::new(),
+            unsent: VecDeque::new(),
+            negotiated: false,
+            held_back: VecDeque::new(),
+            heard: VecDeque::new(),
+        })
+    }
+
+    /// Sends somebody else's question, once QEMU takes any. One that cannot be sent is dropped, which its asker sees.
+    pub(super) fn pass_on(&mut self, question: Question) {
+        if question.reply.is_closed() || self.unsent.len() > UNREAD {
+            return;
+        }
+        if !self.negotiated {
+            if self.held_back.len() < HELD_BACK {
+                self.held_back.push_back(question);
+            }
+            return;
+        }
+        let (id, bytes) = self.codec.encode_raw(question.message);
+        self.waiting.insert(id, Waiting::Asked(question.reply));
+        self.unsent.extend(bytes);
+        // A connection that has ended is seen by whoever reads from it.
+        let _ = self.flush();
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match self.stream.try_write(self.unsent.as_slices().0) {
+                Ok(written) => drop(self.unsent.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Sends a query. QEMU reads its monitor promptly and queries are small, so one that does not fit into the
-    /// socket's buffer is a sign that it does not read.
+    /// socket's buffer waits until it does.
     pub(super) fn ask(&mut self, query: Query) -> Result<(), String> {
         let (waiting, bytes) = match query {
             Query::Negotiate => self.encode(&QmpCapabilities, Waiting::Negotiate),
@@ -69,16 +140,12 @@ impl Monitor {
             Query::Continue => self.encode(&Cont, Waiting::Continue),
             Query::Status => self.encode(&QueryStatus, Waiting::Status),
             Query::Quit => self.encode(&Quit, Waiting::Quit),
+            Query::BindReboot => self.encode(&SetRebootAction { reboot: "shutdown" }, Waiting::BindReboot),
+            Query::Reset => self.encode(&SystemReset, Waiting::Reset),
         };
         self.waiting.insert(waiting.0, waiting.1);
-        match self.stream.try_write(&bytes) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) => Err("QEMU does not read its QMP socket".into()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err("QEMU does not read its QMP socket".into())
-            }
-            Err(error) => Err(format!("QMP: {error}")),
-        }
+        self.unsent.extend(bytes);
+        self.flush().map_err(|error| format!("QMP: {error}"))
     }
 
     fn encode<C: Command>(
@@ -113,7 +180,18 @@ impl Monitor {
         let broken = |error: io::Error| Event::MonitorBroken(format!("QMP: {error}"));
         let mut buffer = [0u8; 4096];
         loop {
-            self.stream.readable().await.map_err(broken)?;
+            let interest = if self.unsent.is_empty() {
+                Interest::READABLE
+            } else {
+                Interest::READABLE | Interest::WRITABLE
+            };
+            let ready = self.stream.ready(interest).await.map_err(broken)?;
+            if ready.is_writable() {
+                match self.flush() {
+                    Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(broken(error)),
+                    _ => {}
+                }
+            }
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Err(Event::MonitorClosed),
                 Ok(length) => {
@@ -137,19 +215,45 @@ impl Monitor {
             }
             Incoming::Reply(reply) => {
                 let waiting = self.waiting.remove(&reply.id)?;
-                Some(match waiting.read(reply.outcome) {
-                    Ok(answer) => Event::Answered(answer),
-                    Err(error) => Event::Refused(crate::chain(&error)),
-                })
+                match waiting.read(reply.outcome) {
+                    Ok(answer) => {
+                        if answer == Some(Answer::Negotiated) {
+                            self.negotiated = true;
+                            for question in std::mem::take(&mut self.held_back) {
+                                self.pass_on(question);
+                            }
+                        }
+                        answer.map(Event::Answered)
+                    }
+                    Err(error) => Some(Event::Refused(crate::chain(&error))),
+                }
             }
             Incoming::Event(event) => {
                 tracing::debug!(?event, "QEMU tells");
-                match event {
-                    qmp::Event::Shutdown { guest, reason } => Some(Event::Shutdown { guest, reason }),
-                    qmp::Event::Stop => Some(Event::Halted),
-                    _ => None,
-                }
+                let told = life_event(&event);
+                self.heard.push_back(event);
+                told
             }
         }
     }
+
+    /// What QEMU told since this was last called, whatever it was about.
+    pub(super) fn heard(&mut self) -> impl Iterator<Item = qmp::Event> + '_ {
+        self.heard.drain(..)
+    }
+}
+
+/// What an event means for the guest's life.
+fn life_event(event: &qmp::Event) -> Option<Event> {
+    Some(match event {
+        qmp::Event::Shutdown { guest, reason } => Event::Shutdown { guest: *guest, reason: reason.clone() },
+        qmp::Event::Stop => Event::Halted,
+        qmp::Event::Resume => Event::Continued,
+        qmp::Event::Reset { .. } => Event::Reset,
+        qmp::Event::GuestPanicked { action } if action != "run" => Event::Panicked,
+        qmp::Event::BlockIoError { action, .. } if action == "stop" => Event::About(Still::IoError),
+        qmp::Event::Watchdog { action } if action == "pause" => Event::About(Still::Watchdog),
+        // It is looked at by those who listen.
+        _ => Event::Heard,
+    })
 }

@@ -10,8 +10,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+
+use super::record::{PROCESS, STATUS};
 
 /// How long a path `sockaddr_un` takes, without its final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -19,10 +22,11 @@ const SOCKET_PATH_LIMIT: usize = 107;
 /// QEMU's own directory in it.
 const QEMU: &str = "qemu";
 
-/// A guest's run directory; dropping it removes it.
+/// A guest's run directory; dropping it removes it, unless it is to outlive this process.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    outlives: AtomicBool,
     /// Holds the lock.
     _lock: OwnedFd,
 }
@@ -76,13 +80,33 @@ impl RunDir {
             Ok(lock)
         });
         match locked {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Ok(lock) => Ok(Self { path, outlives: AtomicBool::new(false), _lock: lock }),
             Err(error) => {
                 // Nothing else can be in it yet.
                 let _ = fs::remove_dir_all(&path);
                 Err(failed(&path, error))
             }
         }
+    }
+
+    /// Takes over the directory of a guest that outlived its supervisor. `None`: somebody else has it.
+    pub fn adopt(path: PathBuf) -> io::Result<Option<Self>> {
+        let lock = open_dir(&path)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { path, outlives: AtomicBool::new(true), _lock: lock })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// From now on it stays when this is dropped.
+    pub fn outlive(&self) {
+        self.outlives.store(true, Ordering::Relaxed);
+    }
+
+    /// Its guest is gone, and so it goes.
+    pub fn remove(self) {
+        self.outlives.store(false, Ordering::Relaxed);
     }
 
     pub fn path(&self) -> &Path {
@@ -92,6 +116,12 @@ impl RunDir {
     /// QEMU's own directory: what it reads and writes that the domain names no path for.
     pub fn qemu(&self) -> PathBuf {
         self.path.join(QEMU)
+    }
+
+    /// Where a child that outlives this process writes down that it exists.
+    pub(super) fn process_record(&self) -> io::Result<OwnedFd> {
+        let path = self.path.join(PROCESS);
+        Ok(OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.into())
     }
 
     /// Binds the socket on which QEMU will offer QMP. It listens before QEMU exists, so that a connection can be made
@@ -125,6 +155,9 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
+        if self.outlives.load(Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "run directory stays behind");
         }
@@ -146,6 +179,10 @@ fn sweep(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
+        // A guest in the background outlives its supervisor, and is there for the next one.
+        if path.join(STATUS).exists() {
+            continue;
+        }
         let Ok(dir) = open_dir(&path) else { continue };
         if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
             tracing::info!(path = %path.display(), "removes an abandoned run directory");
@@ -198,6 +235,22 @@ mod tests {
         let _next = RunDir::create(base.path(), "next").unwrap();
         assert!(living.path().exists());
         assert!(!dead.exists());
+    }
+
+    #[test]
+    fn a_guest_in_the_background_is_left_for_the_next_supervisor() {
+        let base = tempfile::tempdir().unwrap();
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let dir = RunDir::create(base.path(), "a").unwrap();
+        let path = dir.path().to_owned();
+        fs::write(path.join(STATUS), "{}").unwrap();
+        dir.outlive();
+        assert!(RunDir::adopt(path.clone()).unwrap().is_none(), "it is taken from its owner");
+        drop(dir);
+        let _next = RunDir::create(base.path(), "next").unwrap();
+        let adopted = RunDir::adopt(path.clone()).unwrap().unwrap();
+        adopted.remove();
+        assert!(!path.exists());
     }
 
     #[test]

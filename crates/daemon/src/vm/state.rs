@@ -16,13 +16,18 @@
 //!                          ├── resuming is not wanted, or not possible here ───────────────┐ │
 //!                          ▼                                                               │ │
 //!                       Resuming ─cont─► Running ── guest ends, stop, time is up ────────┐ │ │
+//!                                          ▲ └─── background: STOP ──► Still              │ │ │
+//!                                          └──────────── RESUME ──────── Still, Held      │ │ │
 //!                                                                                        ▼ ▼ ▼
 //!   Ended ◄─Exited── Killing ◄─deadline── Terminating ◄─deadline, or no QMP yet── Quitting
 //! ```
 //!
 //! Any state in which QEMU lives goes to the row below on a stop, a refusal, a broken monitor or a passed deadline, and
-//! to `Ended` when QEMU exits. What ended the guest is decided once, by the first cause. Every state but `New`,
-//! `Running` and `Ended` has a deadline.
+//! to `Ended` when QEMU exits. What ended the guest is decided once, by the first cause. Every state but `New`, `Held`,
+//! `Running`, `Still` and `Ended` has a deadline.
+//!
+//! A guest in the background that is to stay paused waits in `Held`; one that a daemon takes over enters `Held`,
+//! `Running` or `Still` at once, as it was recorded, and is asked how it is when its QEMU greets.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,6 +35,7 @@ use std::time::Duration;
 use qemu::qmp::command::{Chardev, RunState, SevGuest, SevGuestState, SevInjectLaunchSecret, SevState};
 
 use super::end::{End, ExitKind, Stopper};
+use super::life::{Life, Reaction, Reactions, RunState as DomainState, Standing, Still};
 
 /// How long QEMU may take to greet: it allocates and, with locked memory, touches all of the guest's memory first, which
 /// takes minutes for the largest guests. Whoever knows better gives the whole run a time.
@@ -50,6 +56,7 @@ pub struct Goals {
     /// Its owner must agree to the measurement before it runs.
     pub attest: bool,
     pub resume: Resume,
+    pub life: Life,
 }
 
 /// Whether the guest may run once it is set up.
@@ -58,6 +65,8 @@ pub enum Resume {
     Yes,
     /// End well without running it, once it is measured and, where asked for, attested.
     StayPaused,
+    /// Stay paused and live on.
+    Hold,
     /// As `StayPaused`, and then fail for this reason.
     Impossible(String),
 }
@@ -86,6 +95,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Start,
+    /// QEMU has been running already.
+    Adopt(Standing),
     Spawned,
     SpawnFailed(String),
     Greeted,
@@ -100,8 +111,26 @@ pub enum Event {
         guest: bool,
         reason: String,
     },
-    /// The vCPUs stopped without being told to.
+    /// The vCPUs stopped. In the foreground nobody tells them to.
     Halted,
+    /// The vCPUs run.
+    Continued,
+    /// The guest was reset.
+    Reset,
+    /// QEMU is about to stop the guest for this.
+    About(Still),
+    /// QEMU told something that does not concern the guest's life.
+    Heard,
+    /// The guest's kernel reported a panic, and QEMU stops it.
+    Panicked,
+    /// Whether the guest's next shutdown, which is being asked for, is a reboot.
+    RebootWanted(bool),
+    /// QEMU is to be ended by SIGTERM, and where that is not enough and it is not to be spared, by SIGKILL.
+    Destroy {
+        graceful: bool,
+    },
+    /// What is to become of the guest was changed.
+    React(Reactions),
     /// QEMU closed its end of QMP.
     MonitorClosed,
     /// What came over QMP was not QMP, or nothing can be sent.
@@ -127,6 +156,9 @@ pub enum Answer {
     Continued,
     Status(RunState),
     Quitting,
+    /// A reset of the guest will end it.
+    RebootBound,
+    WasReset,
 }
 
 /// What is to be asked of QEMU.
@@ -140,6 +172,9 @@ pub enum Query {
     Continue,
     Status,
     Quit,
+    /// Have a reset of the guest end it.
+    BindReboot,
+    Reset,
 }
 
 /// What is to be done; carried out in order.
@@ -171,7 +206,24 @@ pub enum Milestone {
     Measured(Evidence),
     Verified,
     Injected,
+    /// What the guest's character devices are connected to.
+    Listed(Vec<Chardev>),
+    /// It is set up, and stays paused.
+    Held,
+    /// It runs for the first time.
     Resumed,
+    /// It runs again.
+    Unpaused,
+    Paused(Still),
+    Panicked,
+    /// It was reset and boots again.
+    Rebooted,
+    /// It is about to end: by itself, or by QEMU's end.
+    ShuttingDown {
+        guest: bool,
+    },
+    /// QEMU cannot be talked to, and is left alone.
+    Deaf(String),
     Stopping,
 }
 
@@ -182,6 +234,13 @@ pub struct State {
     phase: Phase,
     /// What ended the guest; the first cause stays.
     end: Option<End>,
+    /// Why the guest is about to be stopped.
+    cause: Option<Still>,
+    /// It was paused before it ran.
+    unpaused: bool,
+    /// Its next shutdown is a reboot.
+    reboot_wanted: bool,
+    told_of_shutdown: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,8 +254,12 @@ enum Phase {
     Verifying,
     Injecting(VecDeque<SevInjectLaunchSecret>),
     Listing,
+    Binding,
     Resuming,
+    Held,
     Running,
+    Still(Still),
+    Resetting,
     Quitting,
     Terminating,
     Killing,
@@ -205,12 +268,45 @@ enum Phase {
 
 impl State {
     pub fn new(goals: Goals) -> Self {
-        Self { goals, phase: Phase::New, end: None }
+        Self {
+            goals,
+            phase: Phase::New,
+            end: None,
+            cause: None,
+            unpaused: false,
+            reboot_wanted: false,
+            told_of_shutdown: false,
+        }
     }
 
     /// Whether the guest's instructions may have been run.
     pub fn has_run(&self) -> bool {
-        matches!(self.phase, Phase::Resuming | Phase::Running)
+        matches!(self.phase, Phase::Resuming | Phase::Running | Phase::Still(_) | Phase::Resetting)
+    }
+
+    /// How it stands, once it is set up and as long as it is not ending.
+    pub fn standing(&self) -> Option<Standing> {
+        match self.phase {
+            Phase::Held => Some(Standing::Held),
+            Phase::Running | Phase::Resetting => Some(Standing::Running { unpaused: self.unpaused }),
+            Phase::Still(why) => Some(Standing::Still(why)),
+            _ => None,
+        }
+    }
+
+    /// As the protocol has it. What a guest is that has ended is told by its end.
+    pub fn run_state(&self) -> DomainState {
+        use rpc::remote::domain::state;
+        match self.phase {
+            Phase::Held => state::PAUSED_USER,
+            Phase::Running | Phase::Resetting if self.unpaused => state::RUNNING_UNPAUSED,
+            Phase::Running | Phase::Resetting => state::RUNNING_BOOTED,
+            Phase::Still(why) => return why.run_state(),
+            Phase::Quitting | Phase::Terminating | Phase::Killing => state::SHUTDOWN_USER,
+            Phase::Ended => state::SHUTOFF_UNKNOWN,
+            _ => state::PAUSED_STARTING_UP,
+        }
+        .into()
     }
 
     pub fn is_over(&self) -> bool {
@@ -258,9 +354,35 @@ impl State {
             Event::ConsoleFailed(reason) => self.wind_down(End::CannotStart(reason), actions),
             Event::Refused(reason) => self.on_refusal(reason, actions),
             Event::Shutdown { guest, reason } => self.on_shutdown(guest, reason, actions),
-            Event::Halted => {
-                if self.phase == Phase::Running {
-                    actions.push(Action::Ask(Query::Status));
+            Event::Halted => self.on_stop(actions),
+            Event::Continued => {
+                if matches!(self.phase, Phase::Held | Phase::Still(_)) {
+                    self.unpaused = true;
+                    self.enter(Phase::Running, actions);
+                    actions.push(Action::Tell(Milestone::Unpaused));
+                }
+            }
+            Event::Reset => {
+                if self.standing().is_some() {
+                    actions.push(Action::Tell(Milestone::Rebooted));
+                }
+            }
+            Event::About(cause) => self.cause = Some(cause),
+            Event::Heard => {}
+            Event::Panicked => self.on_panic(actions),
+            Event::RebootWanted(wanted) => self.reboot_wanted = wanted,
+            Event::Destroy { graceful } => self.on_destroy(graceful, actions),
+            Event::React(reactions) => {
+                if let Life::Background(life) = &mut self.goals.life {
+                    *life = reactions;
+                    if self.standing().is_some() && self.ends_at_reset() {
+                        actions.push(Action::Ask(Query::BindReboot));
+                    }
+                }
+            }
+            Event::Adopt(standing) => {
+                if self.phase == Phase::New {
+                    self.adopt(standing, actions);
                 }
             }
             Event::Spawned => {
@@ -273,6 +395,9 @@ impl State {
                 if self.phase == Phase::Greeting {
                     actions.push(Action::Tell(Milestone::Greeted));
                     self.ask(Phase::Negotiating, Query::Negotiate, actions);
+                } else if self.standing().is_some() {
+                    actions.push(Action::Tell(Milestone::Greeted));
+                    actions.push(Action::Ask(Query::Negotiate));
                 }
             }
             Event::Judged(verdict) => self.on_verdict(verdict, actions),
@@ -304,21 +429,71 @@ impl State {
                     self.ask(Phase::Listing, Query::Chardevs, actions);
                 }
             }
-            (Phase::Listing, Answer::Chardevs(chardevs)) => match self.goals.resume.clone() {
-                Resume::Yes => {
-                    actions.push(Action::OpenConsole(chardevs));
-                    self.ask(Phase::Resuming, Query::Continue, actions);
+            (Phase::Listing, Answer::Chardevs(chardevs)) => {
+                match self.goals.life {
+                    Life::Background(_) => actions.push(Action::Tell(Milestone::Listed(chardevs))),
+                    Life::Foreground if self.goals.resume == Resume::Yes => {
+                        actions.push(Action::OpenConsole(chardevs));
+                    }
+                    Life::Foreground => {}
                 }
-                Resume::StayPaused => self.wind_down(End::StayedPaused, actions),
-                Resume::Impossible(reason) => self.wind_down(End::CannotResume(reason), actions),
-            },
-            (Phase::Resuming, Answer::Continued) => {
-                actions.push(Action::Tell(Milestone::Resumed));
-                self.enter(Phase::Running, actions);
+                if self.ends_at_reset() {
+                    self.ask(Phase::Binding, Query::BindReboot, actions);
+                } else {
+                    self.resume(actions);
+                }
             }
-            (Phase::Running, Answer::Status(status)) => self.on_halt(status, actions),
+            (Phase::Binding, Answer::RebootBound) => self.resume(actions),
+            (Phase::Resuming, Answer::Continued) => {
+                self.enter(Phase::Running, actions);
+                actions.push(Action::Tell(Milestone::Resumed));
+            }
+            (Phase::Resetting, Answer::WasReset) => actions.push(Action::Ask(Query::Continue)),
+            (Phase::Resetting, Answer::Continued) => self.enter(Phase::Running, actions),
+            (Phase::Held | Phase::Running | Phase::Still(_), Answer::Negotiated) => {
+                actions.push(Action::Ask(Query::Status));
+            }
+            (Phase::Held | Phase::Running | Phase::Still(_), Answer::Status(status)) => {
+                match self.goals.life {
+                    Life::Foreground => self.on_halt(status, actions),
+                    Life::Background(_) => self.on_status(status, actions),
+                }
+            }
             // An answer that was on its way when the guest began to end.
             _ => {}
+        }
+    }
+
+    /// Runs the guest where that is wanted.
+    fn resume(&mut self, actions: &mut Vec<Action>) {
+        match self.goals.resume.clone() {
+            Resume::Yes => self.ask(Phase::Resuming, Query::Continue, actions),
+            Resume::Hold => {
+                self.enter(Phase::Held, actions);
+                actions.push(Action::Tell(Milestone::Held));
+            }
+            Resume::StayPaused => self.wind_down(End::StayedPaused, actions),
+            Resume::Impossible(reason) => self.wind_down(End::CannotResume(reason), actions),
+        }
+    }
+
+    fn adopt(&mut self, standing: Standing, actions: &mut Vec<Action>) {
+        let phase = match standing {
+            Standing::Held => Phase::Held,
+            Standing::Running { unpaused } => {
+                self.unpaused = unpaused;
+                Phase::Running
+            }
+            Standing::Still(why) => Phase::Still(why),
+        };
+        self.enter(phase, actions);
+    }
+
+    /// Whether a reset must end the guest: it is not to go on, or cannot go on without being launched anew.
+    fn ends_at_reset(&self) -> bool {
+        match self.goals.life {
+            Life::Foreground => false,
+            Life::Background(life) => life.reboot != Reaction::Restart || self.goals.confidential,
         }
     }
 
@@ -357,7 +532,87 @@ impl State {
         }
     }
 
-    /// The vCPUs stopped by themselves; QEMU knows why.
+    fn on_stop(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        if let Life::Background(_) = self.goals.life {
+            let why = self.cause.take().unwrap_or(Still::Asked);
+            self.enter(Phase::Still(why), actions);
+            actions.push(Action::Tell(Milestone::Paused(why)));
+        }
+        actions.push(Action::Ask(Query::Status));
+    }
+
+    /// What QEMU says of a guest in the background: one that was taken over, or has stopped.
+    fn on_status(&mut self, status: RunState, actions: &mut Vec<Action>) {
+        let was = self.phase.clone();
+        match status {
+            RunState::Running if was != Phase::Running => {
+                self.unpaused = true;
+                self.enter(Phase::Running, actions);
+                actions.push(Action::Tell(Milestone::Unpaused));
+            }
+            RunState::Paused if was == Phase::Running => self.stand_still(Still::Asked, actions),
+            RunState::IoError if was != Phase::Still(Still::IoError) => {
+                self.stand_still(Still::IoError, actions);
+            }
+            RunState::InternalError if was != Phase::Still(Still::Failed) => {
+                self.stand_still(Still::Failed, actions);
+            }
+            RunState::Shutdown if was != Phase::Still(Still::ShutDown) => {
+                self.on_shutdown(true, "guest-shutdown".into(), actions);
+            }
+            RunState::GuestPanicked if was != Phase::Still(Still::Panicked) => self.on_panic(actions),
+            _ => {}
+        }
+    }
+
+    fn stand_still(&mut self, why: Still, actions: &mut Vec<Action>) {
+        self.enter(Phase::Still(why), actions);
+        actions.push(Action::Tell(Milestone::Paused(why)));
+    }
+
+    fn on_panic(&mut self, actions: &mut Vec<Action>) {
+        let Life::Background(life) = self.goals.life else { return };
+        if self.standing().is_none() || self.phase == Phase::Still(Still::Panicked) {
+            return;
+        }
+        actions.push(Action::Tell(Milestone::Panicked));
+        self.react(life.crash, Still::Panicked, End::GuestPanicked, actions);
+    }
+
+    fn react(&mut self, reaction: Reaction, kept: Still, end: End, actions: &mut Vec<Action>) {
+        match reaction {
+            Reaction::Destroy => self.wind_down(end, actions),
+            Reaction::Preserve => self.enter(Phase::Still(kept), actions),
+            // A confidential guest is launched and measured anew, by a new QEMU.
+            Reaction::Restart if self.goals.confidential || self.goals.attest => {
+                self.wind_down(End::Relaunch, actions);
+            }
+            Reaction::Restart => self.ask(Phase::Resetting, Query::Reset, actions),
+        }
+    }
+
+    fn on_destroy(&mut self, graceful: bool, actions: &mut Vec<Action>) {
+        if self.phase == Phase::New {
+            self.blame(End::Stopped(Stopper::Command));
+            self.finish(actions);
+        } else if graceful {
+            if !self.is_ending() {
+                self.blame(End::Stopped(Stopper::Command));
+                actions.push(Action::Terminate);
+            }
+        } else if self.is_ending() {
+            self.kill(actions);
+        } else {
+            self.blame(End::Stopped(Stopper::Command));
+            actions.push(Action::Tell(Milestone::Stopping));
+            self.terminate(actions);
+        }
+    }
+
+    /// The vCPUs of a guest in the foreground stopped by themselves; QEMU knows why.
     fn on_halt(&mut self, status: RunState, actions: &mut Vec<Action>) {
         match status {
             RunState::Shutdown => self.wind_down(End::GuestEnded, actions),
@@ -376,6 +631,9 @@ impl State {
     }
 
     fn on_shutdown(&mut self, guest: bool, reason: String, actions: &mut Vec<Action>) {
+        if let Life::Background(life) = self.goals.life {
+            return self.on_shutdown_in_background(life, guest, reason, actions);
+        }
         let end = match (guest, reason.as_str()) {
             (_, "guest-panic") => End::GuestPanicked,
             // A guest that has not run cannot have ended well, whatever QEMU says.
@@ -385,13 +643,53 @@ impl State {
         self.wind_down(end, actions);
     }
 
+    fn on_shutdown_in_background(
+        &mut self,
+        life: Reactions,
+        guest: bool,
+        reason: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let panicked = reason == "guest-panic";
+        if !self.told_of_shutdown && !panicked {
+            self.told_of_shutdown = true;
+            actions.push(Action::Tell(Milestone::ShuttingDown { guest }));
+        }
+        if self.standing().is_none() {
+            if !self.is_ending() {
+                self.wind_down(End::StoppedElsewhere(reason), actions);
+            }
+            return;
+        }
+        match reason.as_str() {
+            "guest-panic" => self.on_panic(actions),
+            "guest-reset" => {
+                self.react(life.reboot, Still::ShutDown, End::GuestEnded, actions);
+            }
+            _ if guest => {
+                let reboot = std::mem::take(&mut self.reboot_wanted);
+                let reaction = if reboot { life.reboot } else { life.poweroff };
+                self.react(reaction, Still::ShutDown, End::GuestEnded, actions);
+            }
+            // QEMU is on its way out.
+            _ => {
+                self.blame(End::StoppedElsewhere(reason));
+                self.enter(Phase::Quitting, actions);
+            }
+        }
+        // The next one is another.
+        if self.standing().is_some() {
+            self.told_of_shutdown = false;
+        }
+    }
+
     fn on_refusal(&mut self, reason: String, actions: &mut Vec<Action>) {
         match self.phase {
             // QEMU will not end by being asked.
             Phase::Quitting => self.terminate(actions),
             Phase::Terminating | Phase::Killing => {}
-            // The guest runs all the same.
-            Phase::Running => {}
+            // The guest lives all the same.
+            Phase::Running | Phase::Held | Phase::Still(_) => {}
             _ => self.wind_down(End::CannotStart(reason), actions),
         }
     }
@@ -408,6 +706,10 @@ impl State {
             Phase::Terminating | Phase::Killing => {}
             Phase::Quitting => self.terminate(actions),
             Phase::New => {}
+            // Nothing that QEMU says is worth the guest's life.
+            Phase::Running | Phase::Held | Phase::Still(_) if self.goals.life != Life::Foreground => {
+                actions.push(Action::Tell(Milestone::Deaf(why)));
+            }
             _ => {
                 self.blame(if self.has_run() { End::GuestFailed(why) } else { End::CannotStart(why) });
                 self.terminate(actions);
@@ -427,13 +729,15 @@ impl State {
             Phase::Spawning => "QEMU's process did not start in time",
             Phase::Greeting => "QEMU did not greet on its QMP socket in time",
             Phase::Verifying => "the owner did not answer in time",
-            Phase::Running => "QEMU closed its QMP socket and did not exit",
+            Phase::Running | Phase::Held | Phase::Still(_) => "QEMU closed its QMP socket and did not exit",
             Phase::Negotiating
             | Phase::Inspecting
             | Phase::Measuring(_)
             | Phase::Injecting(_)
             | Phase::Listing
-            | Phase::Resuming => "QEMU did not answer on its QMP socket in time",
+            | Phase::Binding
+            | Phase::Resuming
+            | Phase::Resetting => "QEMU did not answer on its QMP socket in time",
         };
         self.blame(End::TimedOut(waited_for.into()));
         // It does not listen, so it is not asked.
@@ -488,7 +792,7 @@ impl State {
 
     fn enter(&mut self, phase: Phase, actions: &mut Vec<Action>) {
         let limit = match phase {
-            Phase::New | Phase::Running | Phase::Ended => None,
+            Phase::New | Phase::Held | Phase::Running | Phase::Still(_) | Phase::Ended => None,
             Phase::Spawning | Phase::Greeting => Some(GREETING),
             Phase::Negotiating
             | Phase::Inspecting
@@ -496,7 +800,9 @@ impl State {
             | Phase::Verifying
             | Phase::Injecting(_)
             | Phase::Listing
-            | Phase::Resuming => Some(ANSWER),
+            | Phase::Binding
+            | Phase::Resuming
+            | Phase::Resetting => Some(ANSWER),
             Phase::Quitting => Some(QUIT),
             Phase::Terminating => Some(TERMINATE),
             Phase::Killing => Some(KILL),

@@ -1,12 +1,17 @@
 //! The task that owns one guest: it waits for whatever happens next, and carries out what the state machine decides.
+//!
+//! A guest in the background has a handle beside it ([`super::Guest`]), through which everybody else asks; its QEMU,
+//! its run directory and its control group stay when the task is dropped, and go when QEMU ends.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -17,6 +22,8 @@ use tokio::time::Instant;
 
 use super::console::{Console, Link};
 use super::end::{End, ExitKind, Stopper};
+use super::guest::{Afterwards, Guest, Message};
+use super::life::RunState;
 use super::monitor::Monitor;
 use super::rundir::RunDir;
 use super::state::{Action, Event, Evidence, Goals, Milestone, State, Verdict};
@@ -49,18 +56,29 @@ pub struct Request {
     pub group: Option<Group>,
     /// Whom QEMU runs as and what it sees.
     pub confinement: Confinement,
-    /// Whether QEMU outlives the thread that runs it.
-    pub lifetime: Lifetime,
     pub goals: Goals,
     /// Who judges the measurement, where the goals ask for it.
     pub owner: Option<Owner>,
     pub console: Option<Console>,
     /// How long the guest may live.
     pub timeout: Option<Duration>,
+    /// Where QEMU's output goes. Without one it is read while the guest runs, which a guest in the background does not
+    /// survive.
+    pub log: Option<Log>,
+}
+
+/// A file that QEMU writes to.
+#[derive(Debug)]
+pub struct Log {
+    /// Opened to append.
+    pub file: File,
+    pub path: PathBuf,
+    /// Where this guest's lines begin.
+    pub start: u64,
 }
 
 /// The guest's owner, or who speaks for them. It may take a moment to compute, and does not wait for anything.
-pub type Owner = Box<dyn FnMut(&Evidence) -> Verdict>;
+pub type Owner = Box<dyn FnMut(&Evidence) -> Verdict + Send>;
 
 /// What an onlooker is told while a guest lives.
 #[derive(Debug)]
@@ -68,6 +86,8 @@ pub enum Notice {
     Milestone(Milestone),
     /// The console is connected; the user leaves it by Ctrl-] if it is on a terminal. `None`: the guest has none.
     Console(Option<ConsoleNotice>),
+    /// What QEMU told, whatever it is about; after what follows from it for the guest's life.
+    Heard(qemu::qmp::Event),
 }
 
 #[derive(Debug)]
@@ -77,13 +97,20 @@ pub struct ConsoleNotice {
 }
 
 /// How it went.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcome {
     pub end: End,
     /// The last lines that QEMU wrote; they tell why where the end is QEMU's own.
     pub last_words: Vec<String>,
     /// The most that its control group was charged for, in bytes, where it had one that tells.
     pub memory_peak: Option<u64>,
+}
+
+impl Outcome {
+    /// What the protocol says of the guest now.
+    pub fn run_state(&self) -> RunState {
+        self.end.run_state()
+    }
 }
 
 impl std::fmt::Debug for Request {
@@ -101,9 +128,18 @@ pub async fn run(
     stop: &mut mpsc::Receiver<Stopper>,
     observer: &mut dyn FnMut(Notice),
 ) -> Outcome {
-    let mut state = State::new(request.goals.clone());
-    let mut task = Task::new(request, observer);
-    let mut events = VecDeque::from([Event::Start]);
+    let state = State::new(request.goals.clone());
+    drive(Task::new(request, observer, None), state, Event::Start, stop).await
+}
+
+/// Lives a guest's life to its end.
+pub(super) async fn drive<O: FnMut(Notice)>(
+    mut task: Task<O>,
+    mut state: State,
+    first: Event,
+    stop: &mut mpsc::Receiver<Stopper>,
+) -> Outcome {
+    let mut events = VecDeque::from([first]);
     loop {
         let event = match events.pop_front() {
             Some(event) => event,
@@ -112,24 +148,36 @@ pub async fn run(
         tracing::trace!(?event, "event");
         let (next, actions) = state.on(event);
         state = next;
+        // Whoever is told looks at the new state.
+        if let Some(background) = task.background.as_ref().filter(|_| !state.is_over()) {
+            background.guest.note(&state);
+        }
         for action in actions {
             if let Action::Finish(end) = action {
                 return task.finish(end).await;
             }
             events.extend(task.carry_out(action));
         }
+        task.pass_on_heard();
     }
 }
 
-struct Task<'a> {
-    observer: &'a mut dyn FnMut(Notice),
+/// What a guest in the background has beside its task.
+pub(super) struct Background {
+    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) guest: Arc<Guest>,
+    pub(super) afterwards: Option<Afterwards>,
+}
+
+pub(super) struct Task<O> {
+    observer: O,
+    background: Option<Background>,
     emulator: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     files: Vec<(PathBuf, Vec<u8>)>,
     memory_lock: Option<MemoryLock>,
     confinement: Confinement,
-    lifetime: Lifetime,
     owner: Option<Owner>,
     wanted_console: Option<Console>,
     /// Until QEMU has it.
@@ -137,6 +185,7 @@ struct Task<'a> {
     inherited: Vec<OwnedFd>,
     monitor: Option<Monitor>,
     output: Option<pipe::Receiver>,
+    log: Option<Log>,
     words: LastWords,
     console: Option<Link>,
     /// Where the console asks for an end.
@@ -145,12 +194,12 @@ struct Task<'a> {
     time_up: Option<Instant>,
     // Dropped in this order: the process is gone before its directory goes.
     process: Option<AsyncFd<Process>>,
-    run_dir: RunDir,
+    run_dir: Option<RunDir>,
     group: Option<Group>,
 }
 
-impl<'a> Task<'a> {
-    fn new(request: Request, observer: &'a mut dyn FnMut(Notice)) -> Self {
+impl<O: FnMut(Notice)> Task<O> {
+    pub(super) fn new(request: Request, observer: O, background: Option<Background>) -> Self {
         let Request {
             emulator,
             arguments,
@@ -162,36 +211,82 @@ impl<'a> Task<'a> {
             memory_lock,
             group,
             confinement,
-            lifetime,
             goals: _,
             owner,
             console,
             timeout,
+            log,
         } = request;
         Self {
             observer,
+            background,
             emulator,
             arguments,
             environment,
             files,
             memory_lock,
             confinement,
-            lifetime,
             owner,
             wanted_console: console,
             listener: Some(listener),
             inherited,
             monitor: None,
             output: None,
+            log,
             words: LastWords::default(),
             console: None,
             console_stop: mpsc::channel(1),
             deadline: None,
             time_up: timeout.and_then(|limit| Instant::now().checked_add(limit)),
             process: None,
-            run_dir,
+            run_dir: Some(run_dir),
             group,
         }
+    }
+
+    /// For a guest whose QEMU runs already.
+    pub(super) fn adopted(
+        run_dir: RunDir,
+        process: Process,
+        group: Option<Group>,
+        observer: O,
+        background: Background,
+    ) -> io::Result<Self> {
+        let monitor = Monitor::connect(&run_dir.monitor());
+        if let Err(error) = &monitor {
+            let path = run_dir.monitor();
+            tracing::warn!(path = %path.display(), %error, "QEMU cannot be talked to");
+        }
+        let record = background.guest.record();
+        let log = record.log.and_then(|path| {
+            let file = File::open(&path).ok()?;
+            Some(Log { file, path, start: record.log_start })
+        });
+        Ok(Self {
+            observer,
+            background: Some(background),
+            emulator: record.emulator,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            files: Vec::new(),
+            memory_lock: None,
+            confinement: Confinement::default(),
+            owner: None,
+            wanted_console: None,
+            listener: None,
+            inherited: Vec::new(),
+            monitor: monitor.ok(),
+            output: None,
+            log,
+            words: LastWords::default(),
+            console: None,
+            console_stop: mpsc::channel(1),
+            deadline: None,
+            time_up: None,
+            process: Some(process.watch()?),
+            run_dir: Some(run_dir),
+            group,
+        })
     }
 
     async fn wait(&mut self, stop: &mut mpsc::Receiver<Stopper>) -> Event {
@@ -200,6 +295,12 @@ impl<'a> Task<'a> {
                 biased;
                 Some(stopper) = stop.recv() => return Event::StopRequested(stopper),
                 Some(stopper) = self.console_stop.1.recv() => return Event::StopRequested(stopper),
+                message = next_request(&mut self.background) => match (message, &mut self.monitor) {
+                    (Message::Event(event), _) => return event,
+                    (Message::Ask(question), Some(monitor)) => monitor.pass_on(question),
+                    // Dropping it tells its asker.
+                    (Message::Ask(_), None) => {}
+                },
                 event = next_message(&mut self.monitor) => {
                     if matches!(event, Event::MonitorClosed | Event::MonitorBroken(_)) {
                         self.monitor = None;
@@ -277,6 +378,14 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// Tells the observer what QEMU told.
+    fn pass_on_heard(&mut self) {
+        let Some(monitor) = &mut self.monitor else { return };
+        for event in monitor.heard() {
+            (self.observer)(Notice::Heard(event));
+        }
+    }
+
     fn signal(&self, signal: Signal) -> Option<Event> {
         if let Some(process) = &self.process {
             process.get_ref().signal(signal);
@@ -285,17 +394,21 @@ impl<'a> Task<'a> {
     }
 
     fn spawn(&mut self) -> Result<(), String> {
+        let started_before = || "QEMU was started before".to_owned();
+        let run_dir = self.run_dir.as_ref().ok_or_else(started_before)?;
         for (path, contents) in &self.files {
-            self.run_dir.write(path, contents).map_err(|error| crate::chain(&error))?;
+            run_dir.write(path, contents).map_err(|error| crate::chain(&error))?;
         }
-        let Some(listener) = self.listener.take() else { return Err("QEMU was started before".into()) };
-        let monitor = Monitor::connect(&self.run_dir.monitor())
+        let listener = self.listener.take().ok_or_else(started_before)?;
+        let monitor = Monitor::connect(&run_dir.monitor())
             .map_err(|error| format!("connect to QEMU's QMP socket: {error}"))?;
-        let told = |error: io::Error| format!("prepare QEMU's pipes: {error}");
-        let (reader, writer) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| told(error.into()))?;
-        let output = pipe::Receiver::from_owned_fd(reader).map_err(told)?;
-        let second = writer.try_clone().map_err(told)?;
+        let (writer, second, output) = self.outputs().map_err(|error| format!("QEMU's output: {error}"))?;
+        let record = match &self.background {
+            None => None,
+            Some(_) => Some(run_dir.process_record().map_err(|error| {
+                format!("write down QEMU's process in `{}`: {error}", run_dir.path().display())
+            })?),
+        };
         let others = std::mem::take(&mut self.inherited);
         let inherited: Vec<_> =
             [listener.as_fd()].into_iter().chain(others.iter().map(AsFd::as_fd)).collect();
@@ -305,23 +418,45 @@ impl<'a> Task<'a> {
             environment: &self.environment,
             inherited: &inherited,
             memory_lock: self.memory_lock,
-            group: self.group.as_ref().map(Group::entrance),
-            lifetime: self.lifetime,
             confinement: &self.confinement,
+            group: self.group.as_ref().and_then(Group::entrance),
+            lifetime: match &record {
+                None => Lifetime::WithSpawner,
+                Some(record) => Lifetime::Own { record: record.as_fd() },
+            },
             stdin: Stdio::null(),
-            stdout: writer.into(),
-            stderr: second.into(),
+            stdout: writer,
+            stderr: second,
         };
         let process = spawn.spawn().map_err(|error| crate::chain(&error))?;
+        if let Some(background) = &self.background {
+            background.guest.spawned(process.pid());
+            self.group.as_mut().into_iter().for_each(Group::outlive);
+        }
         self.process = Some(process.watch().map_err(|error| format!("watch QEMU by its pidfd: {error}"))?);
         self.monitor = Some(monitor);
-        self.output = Some(output);
+        self.output = output;
         Ok(())
+    }
+
+    /// QEMU's two outputs, and what is read of them while it runs.
+    fn outputs(&self) -> io::Result<(Stdio, Stdio, Option<pipe::Receiver>)> {
+        if let Some(log) = &self.log {
+            return Ok((log.file.try_clone()?.into(), log.file.try_clone()?.into(), None));
+        }
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let second = writer.try_clone()?;
+        Ok((writer.into(), second.into(), Some(pipe::Receiver::from_owned_fd(reader)?)))
     }
 
     async fn finish(mut self, end: End) -> Outcome {
         // Kills and reaps it if the kernel has not let it go before.
-        drop(self.process.take());
+        if let Some(process) = self.process.take() {
+            process.into_inner().end();
+        }
+        if let Some(log) = &self.log {
+            self.words.read_end(log);
+        }
         let memory_peak = self.group.as_ref().and_then(Group::peak);
         if let Some(output) = &self.output {
             let mut left = LAST_READ;
@@ -339,8 +474,26 @@ impl<'a> Task<'a> {
         {
             tracing::warn!("the console's reader stalls; its last output is lost");
         }
-        Outcome { end, last_words: self.words.into_lines(), memory_peak }
+        if let Some(run_dir) = self.run_dir.take() {
+            run_dir.remove();
+        }
+        drop(self.group.take());
+        let outcome = Outcome { end, last_words: self.words.into_lines(), memory_peak };
+        if let Some(background) = self.background {
+            background.guest.end(outcome.clone(), background.afterwards);
+        }
+        outcome
     }
+}
+
+/// The next thing that is asked through the guest's handle. The handle is held by the task too, so there is always one.
+async fn next_request(background: &mut Option<Background>) -> Message {
+    if let Some(background) = background
+        && let Some(message) = background.inbox.recv().await
+    {
+        return message;
+    }
+    std::future::pending().await
 }
 
 /// The next message; never, where there is no monitor.

@@ -1,10 +1,15 @@
 //! QEMU's last words: the end of what it writes to its standard error, bounded, and fit for a terminal.
 
 use std::collections::VecDeque;
+use std::io::{Read as _, Seek as _, SeekFrom};
+
+use super::task::Log;
 
 /// How many lines are kept, and how many bytes of each.
 const LINES: usize = 12;
 const LINE_BYTES: usize = 512;
+/// How much of a log's end is looked at.
+const LOG_END: u64 = 16 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct LastWords {
@@ -20,6 +25,23 @@ impl LastWords {
             } else if self.current.len() < LINE_BYTES {
                 self.current.push(*byte);
             }
+        }
+    }
+
+    /// The end of what QEMU wrote to its log. A log that was begun anew meanwhile is shorter than its beginning was.
+    pub(super) fn read_end(&mut self, log: &Log) {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = std::fs::File::open(&log.path)?;
+            let length = file.metadata()?.len();
+            let start = if log.start <= length { log.start } else { 0 };
+            file.seek(SeekFrom::Start(start.max(length.saturating_sub(LOG_END))))?;
+            let mut end = Vec::new();
+            file.take(LOG_END).read_to_end(&mut end)?;
+            Ok(end)
+        };
+        // Nobody can be told more by a log that cannot be read.
+        if let Ok(end) = read() {
+            self.push(&end);
         }
     }
 

@@ -93,6 +93,17 @@ impl Codec {
         (Ticket::new(id), bytes)
     }
 
+    /// The bytes of a message that somebody else made, under an id of this conversation.
+    pub fn encode_raw(&mut self, mut message: Map<String, Value>) -> (u64, Vec<u8>) {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.waiting.insert(id);
+        message.insert("id".into(), id.into());
+        let mut bytes = Value::from(message).to_string().into_bytes();
+        bytes.push(b'\n');
+        (id, bytes)
+    }
+
     /// Takes bytes as they arrive, cut anywhere. Whoever reads from the socket calls [`Codec::next`] until it is
     /// empty before pushing more, so that the buffer holds at most one message and one read.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), CodecError> {

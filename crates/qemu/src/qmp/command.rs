@@ -100,6 +100,8 @@ commands! {
     Stop, "stop" => Done;
     /// Presses the guest's power button.
     SystemPowerdown, "system_powerdown" => Done;
+    /// Presses the guest's reset button.
+    SystemReset, "system_reset" => Done;
     /// Ends QEMU.
     Quit, "quit" => Done;
     QuerySev, "query-sev" => SevState;
@@ -157,6 +159,22 @@ impl Command for QueryCpuModelExpansion {
             model.insert("props".into(), Map::from_iter(props).into());
         }
         Map::from_iter([("type".into(), "full".into()), ("model".into(), model.into())])
+    }
+}
+
+/// `set-action`: what QEMU does when the guest reboots, as far as sevirt changes it (QEMU 6.0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetRebootAction {
+    /// QEMU's `RebootAction`: `reset` or `shutdown`.
+    pub reboot: &'static str,
+}
+
+impl Command for SetRebootAction {
+    const NAME: &'static str = "set-action";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::from_iter([("reboot".into(), self.reboot.into())])
     }
 }
 

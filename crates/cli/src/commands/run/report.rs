@@ -134,6 +134,7 @@ impl Reporter {
     pub(super) fn notice(&mut self, notice: &Notice) {
         match notice {
             Notice::Milestone(milestone) => self.milestone(milestone),
+            Notice::Heard(_) => {}
             Notice::Console(None) => {
                 self.note("the guest has no serial port or console of type `pty`, so it is not shown");
             }
@@ -182,6 +183,15 @@ impl Reporter {
             Milestone::Injected => self.stage("inject"),
             Milestone::Resumed => self.stage("resume"),
             Milestone::Stopping => self.spin("stopping QEMU"),
+            // What only guests in the background go through, and what ends one in the foreground.
+            Milestone::Listed(_)
+            | Milestone::Held
+            | Milestone::Unpaused
+            | Milestone::Paused(_)
+            | Milestone::Panicked
+            | Milestone::Rebooted
+            | Milestone::ShuttingDown { .. }
+            | Milestone::Deaf(_) => {}
         }
     }
 

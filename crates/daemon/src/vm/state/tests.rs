@@ -5,8 +5,9 @@ use qemu::qmp::command::{RunState, SevGuest, SevGuestState, SevInjectLaunchSecre
 
 use super::*;
 
-const RUN: Goals = Goals { confidential: true, attest: false, resume: Resume::Yes };
-const ATTEST: Goals = Goals { confidential: true, attest: true, resume: Resume::Yes };
+const RUN: Goals = Goals { confidential: true, attest: false, resume: Resume::Yes, life: Life::Foreground };
+const ATTEST: Goals = Goals { attest: true, ..RUN };
+const BACKGROUND: Goals = Goals { confidential: false, life: Life::Background(Reactions::USUAL), ..RUN };
 
 fn sev() -> SevState {
     SevState {
@@ -205,6 +206,134 @@ fn a_halted_guest_is_asked_why() {
     assert_eq!(end.exit_code(), 7);
 }
 
+/// A guest in the background that runs.
+fn until_running() -> Vec<Event> {
+    let mut events = until_inspected(plain());
+    events.extend([
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::RebootBound),
+        Event::Answered(Answer::Continued),
+    ]);
+    events
+}
+
+/// What an onlooker is told of a guest in the background once it runs, and how it stands then.
+fn told(goals: Goals, events: Vec<Event>) -> (Vec<Milestone>, Option<Standing>) {
+    let (mut state, _) = live(goals, until_running());
+    let mut told = Vec::new();
+    for event in events {
+        let (next, actions) = state.on(event);
+        state = next;
+        told.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Tell(milestone) => Some(milestone),
+            _ => None,
+        }));
+    }
+    (told, state.standing())
+}
+
+#[test]
+fn a_guest_in_the_background_lives_on_through_pauses() {
+    let events = vec![
+        Event::Halted,
+        Event::Answered(Answer::Status(RunState::Paused)),
+        Event::Continued,
+        Event::About(Still::IoError),
+        Event::Halted,
+    ];
+    let (told, standing) = told(BACKGROUND, events);
+    let expected = [Milestone::Paused(Still::Asked), Milestone::Unpaused, Milestone::Paused(Still::IoError)];
+    assert_eq!(told, expected);
+    assert_eq!(standing, Some(Standing::Still(Still::IoError)));
+}
+
+#[test]
+fn a_guest_that_is_held_waits_for_its_owner() {
+    let mut events = until_measured();
+    events.push(Event::Answered(Answer::Chardevs(Vec::new())));
+    events.push(Event::Answered(Answer::RebootBound));
+    let goals = Goals { confidential: true, resume: Resume::Hold, ..BACKGROUND };
+    let (state, actions) = live(goals, events);
+    assert_eq!(actions.last(), Some(&Action::Tell(Milestone::Held)));
+    assert!(!actions.contains(&Action::Ask(Query::Continue)));
+    assert_eq!(state.standing(), Some(Standing::Held));
+    let (state, _) = state.on(Event::Continued);
+    assert_eq!(state.standing(), Some(Standing::Running { unpaused: true }));
+}
+
+#[test]
+fn a_reboot_is_a_reset_of_a_plain_guest_and_a_relaunch_of_a_confidential_one() {
+    let reboot =
+        || vec![Event::RebootWanted(true), Event::Shutdown { guest: true, reason: "guest-shutdown".into() }];
+    let again =
+        [reboot(), vec![Event::Answered(Answer::WasReset), Event::Answered(Answer::Continued)]].concat();
+    let (_, standing) = told(BACKGROUND, again.clone());
+    assert_eq!(standing, Some(Standing::Running { unpaused: false }));
+    // The reboot was that one; the next shutdown is one.
+    let twice = [again, vec![Event::Shutdown { guest: true, reason: "guest-shutdown".into() }]].concat();
+    let (told_of, standing) = told(BACKGROUND, twice);
+    assert_eq!(standing, None);
+    let shut = told_of.iter().filter(|told| **told == Milestone::ShuttingDown { guest: true });
+    assert_eq!(shut.count(), 2);
+
+    let confidential = Goals { confidential: true, ..BACKGROUND };
+    let mut events = until_measured();
+    events.extend([
+        Event::Answered(Answer::Chardevs(Vec::new())),
+        Event::Answered(Answer::RebootBound),
+        Event::Answered(Answer::Continued),
+        Event::Shutdown { guest: true, reason: "guest-reset".into() },
+        Event::Answered(Answer::Quitting),
+        Event::Exited(ExitKind::Code(0)),
+    ]);
+    ends(confidential, events, &End::Relaunch);
+}
+
+#[test]
+fn what_becomes_of_a_guest_is_as_it_says() {
+    let all = |reaction| {
+        let life = Life::Background(Reactions { poweroff: reaction, reboot: reaction, crash: reaction });
+        Goals { life, ..BACKGROUND }
+    };
+    let shutdown = |reason: &str| Event::Shutdown { guest: true, reason: reason.into() };
+    for event in [shutdown("guest-shutdown"), shutdown("guest-reset"), Event::Panicked] {
+        assert_eq!(told(all(Reaction::Destroy), vec![event.clone()]).1, None);
+        let (_, kept) = told(all(Reaction::Preserve), vec![event.clone()]);
+        assert!(matches!(kept, Some(Standing::Still(Still::ShutDown | Still::Panicked))), "{kept:?}");
+        let (_, restarted) = told(all(Reaction::Restart), vec![event]);
+        assert_eq!(restarted, Some(Standing::Running { unpaused: false }));
+    }
+}
+
+#[test]
+fn a_guest_that_was_taken_over_is_asked_how_it_is() {
+    let state = State::new(BACKGROUND);
+    let (state, actions) = state.on(Event::Adopt(Standing::Running { unpaused: false }));
+    assert_eq!(actions, [Action::Deadline(None)], "a guest whose QEMU hangs is left alone");
+    let (state, actions) = state.on(Event::Greeted);
+    assert_eq!(actions.last(), Some(&Action::Ask(Query::Negotiate)));
+    let (state, actions) = state.on(Event::Answered(Answer::Negotiated));
+    assert_eq!(actions, [Action::Ask(Query::Status)]);
+    // It shut down while nobody looked.
+    let (state, actions) = state.on(Event::Answered(Answer::Status(RunState::Shutdown)));
+    assert_eq!(actions.last(), Some(&Action::Ask(Query::Quit)));
+    let (_, actions) = state.on(Event::Exited(ExitKind::Unknown));
+    assert_eq!(actions.last(), Some(&Action::Finish(End::GuestEnded)));
+}
+
+#[test]
+fn a_destroyed_qemu_is_terminated_and_killed_only_if_it_stays() {
+    let (state, _) = live(BACKGROUND, until_running());
+    let (state, actions) = state.on(Event::Destroy { graceful: false });
+    assert!(actions.contains(&Action::Terminate) && !actions.contains(&Action::Kill));
+    let (state, actions) = state.on(Event::Shutdown { guest: false, reason: "host-signal".into() });
+    assert_eq!(actions, [Action::Tell(Milestone::ShuttingDown { guest: false })]);
+    let (state, actions) = state.on(Event::DeadlinePassed);
+    assert!(actions.contains(&Action::Kill));
+    let (_, actions) = state.on(Event::Exited(ExitKind::Signal(9)));
+    assert_eq!(actions.last(), Some(&Action::Finish(End::Stopped(Stopper::Command))));
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => Just(Event::Start),
@@ -228,7 +357,16 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::ConsoleFailed("no".into())),
         1 => Just(Event::Shutdown { guest: true, reason: "guest-shutdown".into() }),
         1 => Just(Event::Shutdown { guest: false, reason: "host-signal".into() }),
-        1 => Just(Event::Halted),
+        2 => Just(Event::Halted),
+        2 => Just(Event::Continued),
+        1 => Just(Event::Reset),
+        1 => Just(Event::About(Still::IoError)),
+        1 => Just(Event::Panicked),
+        1 => Just(Event::RebootWanted(true)),
+        1 => any::<bool>().prop_map(|graceful| Event::Destroy { graceful }),
+        1 => Just(Event::Shutdown { guest: true, reason: "guest-reset".into() }),
+        5 => Just(Event::Answered(Answer::RebootBound)),
+        3 => Just(Event::Answered(Answer::WasReset)),
         1 => Just(Event::MonitorClosed),
         1 => Just(Event::MonitorBroken("nonsense".into())),
         1 => Just(Event::Exited(ExitKind::Code(1))),
@@ -242,12 +380,21 @@ fn any_goals() -> impl Strategy<Value = Goals> {
     let resume = prop_oneof![
         3 => Just(Resume::Yes),
         1 => Just(Resume::StayPaused),
+        1 => Just(Resume::Hold),
         1 => Just(Resume::Impossible("here".into()))
     ];
-    (any::<bool>(), any::<bool>(), resume).prop_map(|(confidential, attest, resume)| Goals {
+    let reaction = || prop_oneof![Just(Reaction::Destroy), Just(Reaction::Restart), Just(Reaction::Preserve)];
+    let life = prop_oneof![
+        Just(Life::Foreground),
+        (reaction(), reaction(), reaction()).prop_map(|(poweroff, reboot, crash)| {
+            Life::Background(Reactions { poweroff, reboot, crash })
+        })
+    ];
+    (any::<bool>(), any::<bool>(), resume, life).prop_map(|(confidential, attest, resume, life)| Goals {
         confidential,
         attest,
         resume,
+        life,
     })
 }
 
@@ -281,8 +428,9 @@ proptest! {
                     Action::Spawn => { spawns += 1; spawned = true; }
                     Action::Judge(_) => judged = true,
                     Action::Ask(Query::Continue) => {
-                        conts += 1;
-                        prop_assert_eq!(&goals.resume, &Resume::Yes);
+                        conts += u32::from(before.phase != Phase::Resetting);
+                        let restarts = before.phase == Phase::Resetting && !goals.confidential;
+                        prop_assert!(restarts || goals.resume == Resume::Yes, "runs unwanted");
                         prop_assert!(!goals.attest || (judged && accepted), "runs unattested");
                     }
                     Action::Ask(Query::Inject(_)) => prop_assert!(judged && accepted, "injects unattested"),
@@ -297,7 +445,10 @@ proptest! {
                 }
             }
             prop_assert_eq!(state.is_over(), finishes == 1);
-            let waits_forever = matches!(state.phase, Phase::New | Phase::Running | Phase::Ended);
+            let waits_forever = matches!(
+                state.phase,
+                Phase::New | Phase::Held | Phase::Running | Phase::Still(_) | Phase::Ended
+            );
             prop_assert!(waits_forever || deadline.is_some(), "waits without a deadline in {:?}", state.phase);
         }
         prop_assert!(conts <= 1 && spawns <= 1 && finishes <= 1);
@@ -309,7 +460,7 @@ proptest! {
         events in prop::collection::vec(any_event(), 0..40),
     ) {
         let (mut state, _) = live(goals, events);
-        if matches!(state.phase, Phase::New | Phase::Running) {
+        if matches!(state.phase, Phase::New | Phase::Held | Phase::Running | Phase::Still(_)) {
             state = state.on(Event::TimeUp).0;
         }
         for _ in 0..4 {

@@ -1,0 +1,475 @@
+//! The handle of a guest in the background: what everybody but its own task may know of it and ask of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::model::PrintForm;
+use domain::{Document, Domain};
+use qemu::Technology;
+use qemu::qmp::{self, Command, Refusal};
+use serde::Deserialize as _;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::end::Stopper;
+use super::life::{Life, Reactions, RunState};
+use super::monitor::Question;
+use super::record::{self, Phase, ProcessId, Record, SevLaunch};
+use super::rundir::RunDir;
+use super::state::{Event, Goals, Milestone, Resume, State};
+use super::task::{Background, Log, Notice, Outcome, Request, Task, drive};
+use crate::cgroup::Group;
+use crate::locked;
+use crate::process::Process;
+
+/// How long QEMU may take to answer somebody's question.
+pub const ANSWER: Duration = Duration::from_secs(30);
+
+/// How many questions wait for the guest's task.
+const QUEUE: usize = 64;
+
+/// What happens to a guest in the background, told by its task as it happens.
+pub type Observer = Box<dyn FnMut(&Guest, &Notice) + Send>;
+/// What is done when it has ended, before anybody who waits for that goes on.
+pub type Afterwards = Box<dyn FnOnce(&Guest, &Outcome) + Send>;
+
+/// A running guest. It lives as long as its QEMU does, whoever holds this.
+#[derive(Debug)]
+pub struct Guest {
+    run_dir: PathBuf,
+    record: Mutex<Record>,
+    live: Mutex<Arc<Domain>>,
+    /// 0 before there is one.
+    pid: AtomicU32,
+    states: watch::Sender<RunState>,
+    stages: watch::Sender<Stage>,
+    inbox: mpsc::Sender<Message>,
+}
+
+/// How far its life is.
+#[derive(Debug, Clone)]
+enum Stage {
+    Starting,
+    Up,
+    Ended(Arc<Outcome>),
+}
+
+/// What its task is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Ask(Question),
+    Event(Event),
+}
+
+/// How a guest is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// SIGTERM, which lets QEMU write what it holds of its disks, and SIGKILL if it does not end by that.
+    Terminate,
+    /// SIGTERM and nothing else; whoever asks stops waiting after a while.
+    Gracefully,
+    /// QMP's `quit`, then as `Terminate`.
+    Quit,
+}
+
+/// Why QEMU gave no answer that could be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AskError {
+    #[error("QEMU does not run any more")]
+    Gone,
+    #[error("QEMU did not answer `{command}` within {} s", ANSWER.as_secs())]
+    TimedOut { command: String },
+    #[error("QEMU refused `{command}`: {refusal}")]
+    Refused { command: String, refusal: Refusal },
+    #[error("QEMU answered `{command}` in an unknown form: {why}")]
+    Unreadable { command: String, why: String },
+}
+
+/// Why a run directory holds no guest that could be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    #[error("read the record of the guest in `{path}`")]
+    Record {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the guest's QEMU has ended")]
+    Gone(Box<Record>),
+    #[error("the guest was not started completely")]
+    Unfinished(Box<Record>),
+    #[error("watch the guest's QEMU, process {pid}")]
+    Watch {
+        pid: u32,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Guest {
+    /// Starts a guest that outlives this process. It is being started when this returns; see [`Guest::up`].
+    pub fn launch(
+        request: Request,
+        mut record: Record,
+        live: Domain,
+        observer: Observer,
+        afterwards: Afterwards,
+    ) -> io::Result<Arc<Self>> {
+        let run_dir = request.run_dir.path().to_owned();
+        record.phase = Phase::Starting;
+        record.emulator.clone_from(&request.emulator);
+        record.paused = request.goals.resume == Resume::Hold;
+        if let Life::Background(reactions) = request.goals.life {
+            record.reactions = reactions;
+        }
+        if let Some(Log { path, start, .. }) = &request.log {
+            record.log = Some(path.clone());
+            record.log_start = *start;
+        }
+        record.group = request.group.as_ref().map(|group| group.path().to_owned());
+        record.write(&run_dir)?;
+        request.run_dir.outlive();
+        let state = State::new(request.goals.clone());
+        let (guest, inbox) = Self::new(run_dir, record, live, state.run_state());
+        let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
+        let task = Task::new(request, tell(observer, &guest), Some(background));
+        tokio::spawn(async move { drive(task, state, Event::Start, &mut no_stopper()).await });
+        Ok(guest)
+    }
+
+    /// Takes over the guest in a run directory that another process has left.
+    pub fn adopt(
+        run_dir: RunDir,
+        observer: impl FnOnce(&Record) -> Observer,
+        afterwards: impl FnOnce(&Record) -> Afterwards,
+    ) -> Result<Arc<Self>, AdoptError> {
+        let path = run_dir.path().to_owned();
+        let record = Record::read(&path)
+            .map_err(|source| AdoptError::Record { path: path.join(record::STATUS), source })?;
+        let gone = |record: Record| Err(AdoptError::Gone(Box::new(record)));
+        if record.boot != record::boot() {
+            return gone(record);
+        }
+        let Some(process) = ProcessId::recorded(&path) else { return gone(record) };
+        let opened = Process::adopt(process.pid, || process.lives());
+        let watch = |source| AdoptError::Watch { pid: process.pid, source };
+        let Some(opened) = opened.map_err(watch)? else { return gone(record) };
+        if record.phase == Phase::Starting {
+            opened.end();
+            return Err(AdoptError::Unfinished(Box::new(record)));
+        }
+        let live = read_live(&path)
+            .map_err(|source| AdoptError::Record { path: path.join(record::LIVE), source })?;
+        let goals = Goals {
+            confidential: record.technology.is_some(),
+            attest: false,
+            resume: Resume::Hold,
+            life: Life::Background(record.reactions),
+        };
+        let (observer, afterwards) = (observer(&record), afterwards(&record));
+        let standing = record.standing;
+        let (state, _) = State::new(goals).on(Event::Adopt(standing));
+        let group = record.group.clone().map(Group::adopt);
+        let (guest, inbox) = Self::new(path, record, live, state.run_state());
+        guest.pid.store(process.pid, Ordering::Relaxed);
+        guest.stages.send_replace(Stage::Up);
+        let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
+        let observer = tell(observer, &guest);
+        let task = Task::adopted(run_dir, opened, group, observer, background).map_err(watch)?;
+        tokio::spawn(async move { drive(task, state, Event::Heard, &mut no_stopper()).await });
+        Ok(guest)
+    }
+
+    fn new(
+        run_dir: PathBuf,
+        record: Record,
+        live: Domain,
+        state: RunState,
+    ) -> (Arc<Self>, mpsc::Receiver<Message>) {
+        let (sender, inbox) = mpsc::channel(QUEUE);
+        let guest = Self {
+            run_dir,
+            record: Mutex::new(record),
+            live: Mutex::new(Arc::new(live)),
+            pid: AtomicU32::new(0),
+            states: watch::Sender::new(state),
+            stages: watch::Sender::new(Stage::Starting),
+            inbox: sender,
+        };
+        (Arc::new(guest), inbox)
+    }
+
+    /// Waits until it runs, or stays paused as wanted; or until it is clear that it never will.
+    pub async fn up(&self) -> Result<(), Arc<Outcome>> {
+        let mut stages = self.stages.subscribe();
+        let stage = stages.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
+        match stage.as_deref() {
+            Ok(Stage::Ended(outcome)) => Err(Arc::clone(outcome)),
+            // The sender is this.
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until its QEMU is gone and everything that follows from that is done.
+    pub async fn ended(&self) -> Arc<Outcome> {
+        let mut stages = self.stages.subscribe();
+        loop {
+            if let Stage::Ended(outcome) = &*stages.borrow_and_update() {
+                return Arc::clone(outcome);
+            }
+            // The sender is this.
+            let _ = stages.changed().await;
+        }
+    }
+
+    /// The domain's number.
+    pub fn id(&self) -> u32 {
+        locked(&self.record).id
+    }
+
+    /// QEMU's process; 0 before there is one.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// Its record as it is now.
+    pub fn record(&self) -> Record {
+        locked(&self.record).clone()
+    }
+
+    /// The running domain: everything that was chosen at its start.
+    pub fn live(&self) -> Arc<Domain> {
+        Arc::clone(&locked(&self.live))
+    }
+
+    /// Replaces the running domain, after a device has come or gone.
+    pub fn set_live(&self, live: Domain) {
+        self.write_live(&live);
+        *locked(&self.live) = Arc::new(live);
+    }
+
+    fn write_live(&self, live: &Domain) {
+        let text = live.print_as(PrintForm::LIVE);
+        if let Err(error) = record::replace(&self.run_dir.join(record::LIVE), text.as_bytes()) {
+            tracing::warn!(path = %self.run_dir.display(), %error, "the running domain cannot be written down");
+        }
+    }
+
+    pub fn state(&self) -> RunState {
+        *self.states.borrow()
+    }
+
+    pub fn watch(&self) -> watch::Receiver<RunState> {
+        self.states.subscribe()
+    }
+
+    /// What makes it confidential; `None`: nothing does.
+    pub fn technology(&self) -> Option<Technology> {
+        locked(&self.record).technology
+    }
+
+    /// What is known of its launch, where it is a confidential guest.
+    pub fn sev(&self) -> Option<SevLaunch> {
+        locked(&self.record).sev.clone()
+    }
+
+    /// Asks QEMU something.
+    pub async fn ask<C: Command>(&self, command: C) -> Result<C::Reply, AskError> {
+        let mut message = Map::new();
+        message.insert("execute".into(), C::NAME.into());
+        let arguments = command.arguments();
+        if !arguments.is_empty() {
+            message.insert("arguments".into(), arguments.into());
+        }
+        match self.question(C::NAME, message).await? {
+            Ok(value) => C::Reply::deserialize(value)
+                .map_err(|why| AskError::Unreadable { command: C::NAME.into(), why: why.to_string() }),
+            Err(refusal) => Err(AskError::Refused { command: C::NAME.into(), refusal }),
+        }
+    }
+
+    /// Sends a message as it is, and gives the whole reply, with the `id` of the message where it has one.
+    pub async fn ask_raw(&self, message: Value) -> Result<Value, AskError> {
+        let Value::Object(message) = message else {
+            return Err(AskError::Unreadable { command: String::new(), why: "it is no JSON object".into() });
+        };
+        let command = message.get("execute").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = message.get("id").cloned();
+        let mut reply = Map::new();
+        match self.question(&command, message).await? {
+            Ok(value) => reply.insert("return".into(), value),
+            Err(Refusal { class, desc }) => {
+                reply.insert("error".into(), serde_json::json!({ "class": class, "desc": desc }))
+            }
+        };
+        if let Some(id) = id {
+            reply.insert("id".into(), id);
+        }
+        Ok(reply.into())
+    }
+
+    async fn question(&self, command: &str, message: Map<String, Value>) -> Result<qmp::Outcome, AskError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let question = Message::Ask(Question { message, reply });
+            self.inbox.send(question).await.map_err(|_| AskError::Gone)?;
+            answer.await.map_err(|_| AskError::Gone)
+        };
+        match tokio::time::timeout(ANSWER, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(AskError::TimedOut { command: command.to_owned() }),
+        }
+    }
+
+    /// Tells the guest's task something; a guest that has ended needs to be told nothing.
+    async fn tell(&self, event: Event) {
+        let _ = self.inbox.send(Message::Event(event)).await;
+    }
+
+    /// Asks for its end. See [`Guest::ended`].
+    pub async fn stop(&self, how: How) {
+        self.tell(match how {
+            How::Terminate => Event::Destroy { graceful: false },
+            How::Gracefully => Event::Destroy { graceful: true },
+            How::Quit => Event::StopRequested(Stopper::Command),
+        })
+        .await;
+    }
+
+    /// Says whether the shutdown that the guest is asked for next is a reboot.
+    pub async fn expect_reboot(&self, reboot: bool) {
+        self.tell(Event::RebootWanted(reboot)).await;
+    }
+
+    pub fn reactions(&self) -> Reactions {
+        locked(&self.record).reactions
+    }
+
+    /// Changes what becomes of it when it powers off, reboots or crashes.
+    pub async fn react(&self, change: impl FnOnce(&mut Reactions)) {
+        let reactions = {
+            let mut record = locked(&self.record);
+            change(&mut record.reactions);
+            self.write(&record);
+            record.reactions
+        };
+        self.tell(Event::React(reactions)).await;
+    }
+
+    /// The domain was given another name.
+    pub fn rename(&self, name: &str) {
+        let mut record = locked(&self.record);
+        name.clone_into(&mut record.name);
+        self.write(&record);
+    }
+
+    fn write(&self, record: &Record) {
+        if let Err(error) = record.write(&self.run_dir) {
+            tracing::warn!(path = %self.run_dir.display(), %error, "the guest's state cannot be written down");
+        }
+    }
+
+    /// QEMU's process runs.
+    pub(super) fn spawned(&self, pid: u32) {
+        self.pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// Takes note of how it stands now.
+    pub(super) fn note(&self, state: &State) {
+        let now = state.run_state();
+        self.states.send_if_modified(|known| std::mem::replace(known, now) != now);
+        let Some(standing) = state.standing() else { return };
+        let mut record = locked(&self.record);
+        if record.standing != standing {
+            record.standing = standing;
+            // Before that nobody will take it over.
+            if record.phase == Phase::Started {
+                self.write(&record);
+            }
+        }
+    }
+
+    /// Takes note of what its task has reached.
+    fn reached(&self, milestone: &Milestone) {
+        match milestone {
+            Milestone::Ready(Some(sev)) => locked(&self.record).sev = Some(SevLaunch::of(sev, None)),
+            Milestone::Measured(evidence) => {
+                let measurement = Some(evidence.measurement.clone());
+                locked(&self.record).sev = Some(SevLaunch::of(&evidence.sev, measurement));
+            }
+            Milestone::Listed(chardevs) => {
+                let mut live = (*self.live()).clone();
+                for chardev in chardevs {
+                    if let Some(pty) = chardev.pty() {
+                        super::live::connect(&mut live, &chardev.label, pty);
+                    }
+                }
+                self.set_live(live);
+            }
+            _ => {}
+        }
+    }
+
+    /// It was started, and somebody is about to hear of it.
+    fn started(&self) {
+        let mut record = locked(&self.record);
+        record.phase = Phase::Started;
+        self.write(&record);
+    }
+
+    fn is_starting(&self) -> bool {
+        matches!(*self.stages.borrow(), Stage::Starting)
+    }
+
+    /// QEMU is gone, and so is all that belonged to it.
+    pub(super) fn end(&self, outcome: Outcome, afterwards: Option<Afterwards>) {
+        if let Some(afterwards) = afterwards {
+            afterwards(self, &outcome);
+        }
+        self.states.send_replace(outcome.run_state());
+        self.stages.send_replace(Stage::Ended(Arc::new(outcome)));
+    }
+}
+
+/// Lets the handle take note first.
+fn tell(mut observer: Observer, guest: &Arc<Guest>) -> Box<dyn FnMut(Notice) + Send> {
+    let guest = Arc::clone(guest);
+    Box::new(move |notice| {
+        if let Notice::Milestone(milestone) = &notice {
+            guest.reached(milestone);
+        }
+        let is_up = matches!(notice, Notice::Milestone(Milestone::Held | Milestone::Resumed));
+        if is_up && guest.is_starting() {
+            guest.started();
+        }
+        observer(&guest, &notice);
+        if is_up {
+            guest.stages.send_if_modified(|stage| {
+                let starting = matches!(stage, Stage::Starting);
+                if starting {
+                    *stage = Stage::Up;
+                }
+                starting
+            });
+        }
+    })
+}
+
+/// Nothing but its own inbox stops a guest in the background.
+fn no_stopper() -> mpsc::Receiver<Stopper> {
+    mpsc::channel(1).1
+}
+
+fn read_live(run_dir: &Path) -> io::Result<Domain> {
+    let text = record::read_bounded(&run_dir.join(record::LIVE))?;
+    let text = String::from_utf8(text).map_err(io::Error::other)?;
+    let document = Document::parse(&text).map_err(io::Error::other)?;
+    Ok(Domain::read(&document).0)
+}

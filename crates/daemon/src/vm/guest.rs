@@ -12,7 +12,7 @@ use qemu::Technology;
 use qemu::qmp::{self, Command, Refusal};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::end::Stopper;
 use super::life::{Life, Reactions, RunState};
@@ -31,6 +31,9 @@ pub const ANSWER: Duration = Duration::from_secs(30);
 /// How many questions wait for the guest's task.
 const QUEUE: usize = 64;
 
+/// How many of QEMU's events wait for who listens; who is slower loses the oldest.
+const EVENTS: usize = 32;
+
 /// What happens to a guest in the background, told by its task as it happens.
 pub type Observer = Box<dyn FnMut(&Guest, &Notice) + Send>;
 /// What is done when it has ended, before anybody who waits for that goes on.
@@ -46,6 +49,7 @@ pub struct Guest {
     pid: AtomicU32,
     states: watch::Sender<RunState>,
     stages: watch::Sender<Stage>,
+    events: broadcast::Sender<qmp::Event>,
     inbox: mpsc::Sender<Message>,
 }
 
@@ -197,6 +201,7 @@ impl Guest {
             pid: AtomicU32::new(0),
             states: watch::Sender::new(state),
             stages: watch::Sender::new(Stage::Starting),
+            events: broadcast::Sender::new(EVENTS),
             inbox: sender,
         };
         (Arc::new(guest), inbox)
@@ -268,6 +273,11 @@ impl Guest {
 
     pub fn watch(&self) -> watch::Receiver<RunState> {
         self.states.subscribe()
+    }
+
+    /// QEMU's events from now on.
+    pub fn events(&self) -> broadcast::Receiver<qmp::Event> {
+        self.events.subscribe()
     }
 
     /// What makes it confidential; `None`: nothing does.
@@ -442,8 +452,11 @@ impl Guest {
 fn tell(mut observer: Observer, guest: &Arc<Guest>) -> Box<dyn FnMut(Notice) + Send> {
     let guest = Arc::clone(guest);
     Box::new(move |notice| {
-        if let Notice::Milestone(milestone) = &notice {
-            guest.reached(milestone);
+        match &notice {
+            Notice::Milestone(milestone) => guest.reached(milestone),
+            // Nobody may be listening.
+            Notice::Heard(event) => drop(guest.events.send(event.clone())),
+            Notice::Console(_) => {}
         }
         let is_up = matches!(notice, Notice::Milestone(Milestone::Held | Milestone::Resumed));
         if is_up && guest.is_starting() {

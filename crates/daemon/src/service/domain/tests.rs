@@ -12,8 +12,8 @@ use crate::service::{Answer, Client, Failure, Paths, Peer, Service, remote};
 
 const UUID: &str = "6d9ac89f-7a55-4ea6-93a3-2e7b36e6b1a6";
 
-fn client(rights: Rights) -> Client {
-    Client::new(1, Peer { uid: 0, gid: 0, pid: None }, rights)
+fn client(rights: Rights) -> Arc<Client> {
+    Arc::new(Client::new(1, Peer { uid: 0, gid: 0, pid: None }, rights))
 }
 
 fn open(state: &Path) -> Arc<Service> {

@@ -37,6 +37,7 @@ use rpc::error::RemoteError;
 
 use crate::vm::AskError;
 
+use crate::config::Config;
 use crate::forward::Forward;
 use crate::store::Store;
 
@@ -61,6 +62,7 @@ impl From<AskError> for Failure {
 #[derive(Debug)]
 pub struct Service {
     pub(crate) paths: Paths,
+    pub(crate) config: Config,
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
@@ -69,12 +71,18 @@ pub struct Service {
 }
 
 impl Service {
+    /// With the settings that hold where no file says otherwise.
     pub fn open(paths: Paths) -> Arc<Self> {
+        let config = Config::default_for(paths.system);
+        Self::configured(paths, config)
+    }
+
+    pub fn configured(paths: Paths, config: Config) -> Arc<Self> {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
         let forward = Forward::new(crate::forward::Settings::default());
-        Arc::new(Self { paths, domains, events: Arc::default(), host, store, forward })
+        Arc::new(Self { paths, config, domains, events: Arc::default(), host, store, forward })
     }
 }
 

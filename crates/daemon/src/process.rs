@@ -15,12 +15,13 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::isolate::{self, Confinement, Credentials};
+use crate::isolate::{self, Confinement, Credentials, IsolateError};
 use crate::vm::ExitKind;
 
 /// What sevirt passes on of its own environment, beside what the spawner says. The dynamic linker's variables are the
@@ -99,6 +100,8 @@ pub(crate) enum SpawnError {
          run as root, or raise the limit"
     )]
     MemoryLock { wanted: String, allowed: String },
+    #[error(transparent)]
+    Isolate(IsolateError),
     #[error("watch `{program}` by its pidfd")]
     Watch {
         program: PathBuf,
@@ -131,6 +134,8 @@ impl Spawn<'_> {
                 Lifetime::WithSpawner => None,
                 Lifetime::Own { record } => Some(record.as_raw_fd()),
             },
+            own_thread: self.confinement.is_own(),
+            own_processes: self.confinement.has_namespaces(),
             credentials: self.confinement.credentials.clone(),
         };
         let outlives = preparation.record.is_some();
@@ -138,7 +143,12 @@ impl Spawn<'_> {
         unsafe {
             command.pre_exec(move || preparation.carry_out());
         }
-        let child = match command.spawn() {
+        let spawned = if self.confinement.is_own() {
+            spawn_confined(&mut command, self.confinement)?
+        } else {
+            command.spawn()
+        };
+        let child = match spawned {
             Ok(child) => child,
             Err(source) => return Err(explain(program, self.memory_lock, source)),
         };
@@ -162,6 +172,18 @@ impl Spawn<'_> {
             }
         }
     }
+}
+
+/// Spawns in a thread that has gone where QEMU is to be.
+fn spawn_confined(
+    command: &mut Command,
+    confinement: &Confinement,
+) -> Result<io::Result<std::process::Child>, SpawnError> {
+    std::thread::scope(|scope| {
+        let spawn = || confinement.enter().map(|()| command.spawn()).map_err(SpawnError::Isolate);
+        let ended = scope.spawn(spawn).join();
+        ended.unwrap_or_else(|_| Ok(Err(io::Error::other("the thread that spawns it panicked"))))
+    })
 }
 
 fn explain(program: PathBuf, memory_lock: Option<MemoryLock>, source: io::Error) -> SpawnError {
@@ -215,9 +237,8 @@ fn raise_memory_lock(bytes: u64) {
 
 /// Copies what the kernel says of this process to `record`. Allocates nothing.
 fn write_record(record: RawFd) -> io::Result<()> {
-    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut line = [0u8; 1024];
-    let length = rustix::io::read(&stat, &mut line)?;
+    let length = read_stat(&mut line)?;
     // SAFETY: the caller's borrowed descriptor is open in the parent, and fork copied it.
     rustix::io::write(unsafe { BorrowedFd::borrow_raw(record) }, line.get(..length).unwrap_or_default())?;
     Ok(())
@@ -230,6 +251,10 @@ struct Preparation {
     inherited: Vec<RawFd>,
     parent: Pid,
     record: Option<RawFd>,
+    /// It is spawned by a thread that ends at once.
+    own_thread: bool,
+    /// It is the first process of its namespace, which wants a /proc of its own.
+    own_processes: bool,
     credentials: Option<Credentials>,
 }
 
@@ -246,6 +271,10 @@ impl Preparation {
             rustix::io::write(unsafe { BorrowedFd::borrow_raw(group) }, b"0")?;
         }
         ordinary_victim();
+        if self.own_processes {
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None)?;
+        }
         match self.memory_lock {
             // What is allowed already may be more.
             Some(MemoryLock::Computed(bytes)) => raise_memory_lock(bytes),
@@ -270,7 +299,7 @@ impl Preparation {
         isolate::assume(self.credentials.as_ref())?;
         rustix::thread::set_no_new_privs(true)?;
         // A change of user would take this back.
-        if self.record.is_none() {
+        if self.record.is_none() && !self.own_thread {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // The parent may have died before that call.
             self.parent_lives()?;
@@ -279,11 +308,32 @@ impl Preparation {
     }
 
     fn parent_lives(&self) -> io::Result<()> {
-        if rustix::process::getppid() == Some(self.parent) {
+        // In a process namespace of its own it has no parent, alive or dead; the daemon's /proc still tells.
+        let parent = if self.own_processes { parent_by_proc()? } else { rustix::process::getppid() };
+        if parent == Some(self.parent) {
             return Ok(());
         }
         Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()))
     }
+}
+
+/// The parent's number as /proc has it. Allocates nothing.
+fn parent_by_proc() -> io::Result<Option<Pid>> {
+    let mut line = [0u8; 1024];
+    let length = read_stat(&mut line)?;
+    let line = line.get(..length).unwrap_or_default();
+    // `PID (NAME) STATE PARENT …`, and a name may have anything in it.
+    let after_name = line.iter().rposition(|byte| *byte == b')').and_then(|end| line.get(end + 4..));
+    let digits = after_name.unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0i32, |number, digit| {
+        number.saturating_mul(10).saturating_add(i32::from(digit.wrapping_sub(b'0')))
+    });
+    Ok(Pid::from_raw(number))
+}
+
+fn read_stat(line: &mut [u8]) -> io::Result<usize> {
+    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(rustix::io::read(&stat, line)?)
 }
 
 /// Takes back what keeps the daemon itself from the kernel's killer of processes when memory runs out. Who may not

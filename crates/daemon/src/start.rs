@@ -24,7 +24,7 @@ use qemu::Technology;
 use qemu::plan::{LaunchInputs, Plan, PlanError, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
-use crate::isolate::Confinement;
+use crate::isolate::{IsolateError, Isolation};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
 use crate::vm::{Console, Goals, Life, Request, Resume, RunDir, RunDirError};
@@ -42,6 +42,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Below which run directories are made.
     pub run_base: PathBuf,
+    /// How QEMU is kept apart.
+    pub isolation: Isolation,
 }
 
 /// What a guest's owner brings.
@@ -123,6 +125,8 @@ pub enum StartError {
     Owner(#[source] OwnerError),
     #[error(transparent)]
     Expected(ExpectedError),
+    #[error(transparent)]
+    Isolate(IsolateError),
 }
 
 impl StartError {
@@ -156,7 +160,7 @@ pub fn prepare(
     facts: &Facts,
     options: Options,
 ) -> Result<Prepared, StartError> {
-    let Options { attest, stay_paused, console, timeout, run_base } = options;
+    let Options { attest, stay_paused, console, timeout, run_base, isolation } = options;
     if domain.kind == DomainKind::Qemu && domain.launch_security.is_some() {
         return Err(StartError::Emulated);
     }
@@ -195,6 +199,9 @@ pub fn prepare(
         chain = Some(session.chain);
     }
     files::make_variables(&plan)?;
+    let confinement = isolation
+        .confine(&domain, plan.firmware(), &emulator(&domain), &run_dir)
+        .map_err(StartError::Isolate)?;
 
     let resume = match impossible(launch.as_ref(), facts) {
         _ if stay_paused => Resume::StayPaused,
@@ -217,7 +224,7 @@ pub fn prepare(
         inherited: taps.into_fds(),
         memory_lock: memory::lock(&domain, &sums),
         group,
-        confinement: Confinement::default(),
+        confinement,
         goals: Goals { confidential: launch.is_some(), attest: must_attest, resume, life: Life::Foreground },
         owner,
         console,

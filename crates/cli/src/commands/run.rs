@@ -11,6 +11,7 @@ use attest::sev::certs::Certificate;
 use attest::sev::digest::LaunchDigest;
 use attest::sev::secret::{self as launch_secret, Entry};
 use clap::ValueEnum;
+use daemon::isolate::Isolation;
 use daemon::start::{self, Attest, Options, StartError};
 use daemon::vm::{self, Console, End, Foreground};
 use domain::model::launch_security::LaunchSecurity;
@@ -150,6 +151,7 @@ fn start_and_wait(args: &Args, reporter: &mut Reporter) -> Result<u8, Refusal> {
         console,
         timeout: args.timeout.map(Duration::from_secs),
         run_base: vm::base(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).as_deref()),
+        isolation: Isolation::as_caller(),
     };
     let prepared = start::prepare(domain, &caps, &facts, options).map_err(|error| {
         let exit = if error.is_distrust() { UNTRUSTED } else { CANNOT_START };

@@ -37,8 +37,8 @@ use rpc::error::RemoteError;
 
 use crate::vm::AskError;
 
-use crate::config::Config;
 use crate::forward::Forward;
+use crate::isolate::{self, Isolation};
 use crate::store::Store;
 
 /// Why a call failed, as the client is told.
@@ -62,27 +62,22 @@ impl From<AskError> for Failure {
 #[derive(Debug)]
 pub struct Service {
     pub(crate) paths: Paths,
-    pub(crate) config: Config,
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
     pub(crate) store: Store,
     pub(crate) forward: Forward,
+    pub(crate) isolation: Isolation,
 }
 
 impl Service {
-    /// With the settings that hold where no file says otherwise.
     pub fn open(paths: Paths) -> Arc<Self> {
-        let config = Config::default_for(paths.system);
-        Self::configured(paths, config)
-    }
-
-    pub fn configured(paths: Paths, config: Config) -> Arc<Self> {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
         let forward = Forward::new(crate::forward::Settings::default());
-        Arc::new(Self { paths, config, domains, events: Arc::default(), host, store, forward })
+        let isolation = Isolation::new(&isolate::Settings::default(), &paths);
+        Arc::new(Self { paths, domains, events: Arc::default(), host, store, forward, isolation })
     }
 }
 

@@ -147,6 +147,11 @@ impl RunDir {
     pub fn write(&self, path: &Path, contents: &[u8]) -> Result<(), RunDirError> {
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            // What lies in QEMU's directory is QEMU's.
+            let directory = fs::metadata(path.parent().unwrap_or(path))?;
+            if directory.uid() != rustix::process::geteuid().as_raw() {
+                std::os::unix::fs::fchown(&file, Some(directory.uid()), Some(directory.gid()))?;
+            }
             file.write_all(contents)
         };
         write().map_err(|source| RunDirError::Prepare { path: path.to_owned(), source })
@@ -158,6 +163,7 @@ impl Drop for RunDir {
         if self.outlives.load(Ordering::Relaxed) {
             return;
         }
+        crate::isolate::release(&self.path);
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "run directory stays behind");
         }
@@ -186,6 +192,7 @@ fn sweep(base: &Path) {
         let Ok(dir) = open_dir(&path) else { continue };
         if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok() {
             tracing::info!(path = %path.display(), "removes an abandoned run directory");
+            crate::isolate::release(&path);
             // Whoever cannot remove it now finds it again next time.
             let _ = fs::remove_dir_all(&path);
         }

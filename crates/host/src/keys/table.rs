@@ -210,7 +210,11 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     plain("qemu_user.name", Text, "Its name."),
     plain("qemu_user.uid", Number, "Its number."),
-    plain("qemu_user.gids", Numbers, "Its groups, the primary one first (`/etc/passwd`, `/etc/group`)."),
+    plain(
+        "qemu_user.gids",
+        Numbers,
+        "Its groups, the primary one first (`/etc/passwd`, `/etc/group`); for `sevirt-qemu` also those of /dev/kvm and /dev/sev, which sevirt gives it.",
+    ),
     fact("selinux", Object, "SELinux, where `/sys/fs/selinux` is mounted."),
     plain("selinux.enforcing", Bool, "`/sys/fs/selinux/enforce`."),
     fact(

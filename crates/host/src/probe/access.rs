@@ -12,7 +12,8 @@ const ACL_VERSION: u32 = 2;
 const ACL_ENTRY_LEN: usize = 8;
 
 /// In the order in which they count.
-const QEMU_USERS: [&str; 3] = ["sevirt-qemu", "libvirt-qemu", "qemu"];
+const QEMU_USERS: [&str; 3] = [OWN_USER, "libvirt-qemu", "qemu"];
+const OWN_USER: &str = "sevirt-qemu";
 
 const SELINUX: &str = "/sys/fs/selinux";
 
@@ -69,7 +70,9 @@ fn access_control_list(bytes: &[u8]) -> Option<Vec<AclEntry>> {
         .collect()
 }
 
-pub(super) fn qemu_user(root: &Root) -> Fact<User> {
+/// Whom QEMU runs as. sevirt gives its QEMU the groups of these devices, whatever groups the user has, unless they are
+/// root's.
+pub(super) fn qemu_user(root: &Root, devices: [&Fact<Device>; 2]) -> Fact<User> {
     let users = root.text("/etc/passwd");
     let groups = root.text("/etc/group");
     users.and_then(|text| {
@@ -90,6 +93,15 @@ pub(super) fn qemu_user(root: &Root) -> Fact<User> {
             let is_member =
                 fields.next().is_some_and(|members| members.split(',').any(|member| member == name));
             gids.extend(gid.filter(|gid| is_member && *gid != primary));
+        }
+        if name == OWN_USER {
+            let groups =
+                devices.into_iter().filter_map(Fact::known).filter(|device| device.mode & 0o060 != 0);
+            for device in groups {
+                if device.gid != 0 && !gids.contains(&device.gid) {
+                    gids.push(device.gid);
+                }
+            }
         }
         Some(User { name: name.to_owned(), uid, gids })
     })

@@ -23,14 +23,13 @@ const SIMULATED_MARKER: &str = "/run/sevirt/simulated";
 #[must_use]
 pub fn probe(root: &Root) -> Facts {
     let (platform, snp_platform) = platform::probe(root);
+    let (kvm, sev_device) = (access::device(root, "/dev/kvm"), access::device(root, platform::DEVICE));
     Facts {
         cpu: cpu::probe(root),
         kernel_release: kernel_release(root),
         kernel_command_line: root.text("/proc/cmdline").map(|text| text.trim().to_owned()),
         boot: boot::read(root),
-        kvm: access::device(root, "/dev/kvm"),
         kvm_amd: kvm_amd(root),
-        sev_device: access::device(root, platform::DEVICE),
         platform,
         snp_platform,
         iommu: root.names("/sys/class/iommu"),
@@ -40,7 +39,9 @@ pub fn probe(root: &Root) -> Facts {
         asids: resources::asids(root),
         cgroup: resources::cgroup(root),
         machine_slice: resources::machine_slice(root),
-        qemu_user: access::qemu_user(root),
+        qemu_user: access::qemu_user(root, [&kvm, &sev_device]),
+        kvm,
+        sev_device,
         selinux: access::selinux(root),
         apparmor: access::apparmor(root),
         libvirt: software::libvirt(root),

@@ -3,11 +3,13 @@
 
 mod clock;
 mod files;
+mod live;
 mod memory;
 mod place;
 
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crate::expected::{self, Expected, ExpectedError};
 use crate::isolate::{IsolateError, Isolation};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
-use crate::vm::{Console, Goals, Life, Request, Resume, RunDir, RunDirError};
+use crate::vm::{Console, Goals, Life, Log, Reactions, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
 
@@ -44,6 +46,18 @@ pub struct Options {
     pub run_base: PathBuf,
     /// How QEMU is kept apart.
     pub isolation: Isolation,
+    /// For a guest that outlives this process.
+    pub background: Option<InBackground>,
+}
+
+/// What a guest in the background needs.
+#[derive(Debug, Clone)]
+pub struct InBackground {
+    pub reactions: Reactions,
+    /// The file that QEMU's output is appended to.
+    pub log: PathBuf,
+    /// Where variable stores go that the domain names no file for.
+    pub nvram_dir: PathBuf,
 }
 
 /// What a guest's owner brings.
@@ -63,6 +77,20 @@ pub struct Attest {
 #[derive(Debug)]
 pub struct Prepared {
     pub request: Request,
+    /// The domain as it will run: completed, with everything that was chosen for this start.
+    pub live: Domain,
+    /// Opens the file that QEMU's output is appended to, which its owner alone may read.
+fn open_log(path: &Path) -> io::Result<Log> {
+    if let Some(directory) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let start = file.metadata()?.len();
+    Ok(Log { file, path: path.to_owned(), start })
+}
+
+/// Why the guest cannot run here although it can be launched.
+    pub cannot_resume: Option<String>,
     pub launch: Option<LaunchInputs>,
     /// The digest that its owner will accept, and what it covers.
     pub expected: Option<Expected>,
@@ -127,6 +155,12 @@ pub enum StartError {
     Expected(ExpectedError),
     #[error(transparent)]
     Isolate(IsolateError),
+    #[error("open QEMU's log `{path}`")]
+    Log {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl StartError {
@@ -160,7 +194,7 @@ pub fn prepare(
     facts: &Facts,
     options: Options,
 ) -> Result<Prepared, StartError> {
-    let Options { attest, stay_paused, console, timeout, run_base, isolation } = options;
+    let Options { attest, stay_paused, console, timeout, run_base, isolation, background } = options;
     if domain.kind == DomainKind::Qemu && domain.launch_security.is_some() {
         return Err(StartError::Emulated);
     }
@@ -172,6 +206,9 @@ pub fn prepare(
     let mut here = place::surroundings(&domain, caps, facts, &run_dir.qemu(), listener.as_raw_fd());
     let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
     here.fds.taps = taps.numbers();
+    if let Some(background) = &background {
+        here.nvram_dir.clone_from(&background.nvram_dir);
+    }
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
     let launch = plan.launch_inputs().cloned();
 
@@ -203,10 +240,20 @@ pub fn prepare(
         .confine(&domain, plan.firmware(), &emulator(&domain), &run_dir)
         .map_err(StartError::Isolate)?;
 
-    let resume = match impossible(launch.as_ref(), facts) {
+    let cannot_resume = impossible(launch.as_ref(), facts);
+    let resume = match &cannot_resume {
+        _ if stay_paused && background.is_some() => Resume::Hold,
         _ if stay_paused => Resume::StayPaused,
-        Some(reason) => Resume::Impossible(reason),
+        Some(reason) => Resume::Impossible(reason.clone()),
         None => Resume::Yes,
+    };
+    let live = live::running(&domain, &plan, &here).map_err(StartError::Plan)?;
+    let (life, log) = match background {
+        None => (Life::Foreground, None),
+        Some(InBackground { reactions, log, .. }) => {
+            let opened = open_log(&log).map_err(|source| StartError::Log { path: log, source })?;
+            (Life::Background(reactions), Some(opened))
+        }
     };
     let sums = plan.memory(&memory::sizes(&plan, facts));
     let mut notes = plan.notes().to_vec();
@@ -225,14 +272,14 @@ pub fn prepare(
         memory_lock: memory::lock(&domain, &sums),
         group,
         confinement,
-        goals: Goals { confidential: launch.is_some(), attest: must_attest, resume, life: Life::Foreground },
+        goals: Goals { confidential: launch.is_some(), attest: must_attest, resume, life },
         owner,
         console,
         timeout,
-        log: None,
+        log,
     };
     let unmodelled = plan.unmodelled().to_vec();
-    Ok(Prepared { request, launch, expected, chain, notes, unmodelled })
+    Ok(Prepared { request, live, cannot_resume, launch, expected, chain, notes, unmodelled })
 }
 
 /// Plans a start without making anything ready, for those who only look at it. Files and sockets of the run are below

@@ -150,6 +150,7 @@ fn start_and_wait(args: &Args, reporter: &mut Reporter) -> Result<u8, Refusal> {
         stay_paused: args.paused_only,
         console,
         timeout: args.timeout.map(Duration::from_secs),
+        background: None,
         run_base: vm::base(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).as_deref()),
         isolation: Isolation::as_caller(),
     };

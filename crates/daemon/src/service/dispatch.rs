@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use rpc::error::RemoteError;
+use rpc::remote::common::Names;
 use rpc::remote::{Call, Reply};
+use rules::ops::Operation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, undefine, xml};
-use super::{Client, Failure, Service, connect, node};
+use super::{Client, Failure, Service, connect, lifecycle, node};
 use crate::forward;
 use crate::store::Autostart;
 
@@ -214,6 +216,87 @@ pub(crate) async fn remote(
         }
 
         // Domains: their life
+        C::DomainCreate(dom) => {
+            let vm = service.domains.of(&dom)?;
+            R::DomainCreate(lifecycle::create(service, client, vm, 0).await.map(drop)?)
+        }
+        C::DomainCreateWithFlags(args) => {
+            let vm = service.domains.of(&args.dom)?;
+            R::DomainCreateWithFlags(lifecycle::create(service, client, vm, args.flags).await?)
+        }
+        C::DomainCreateXml(args) => {
+            R::DomainCreateXml(lifecycle::create_xml(service, client, &args.xml, args.flags).await?)
+        }
+        C::DomainCreateWithFiles(_) | C::DomainCreateXmlWithFiles(_) => {
+            return Err(lifecycle::create_with_files());
+        }
+        C::DomainDestroy(dom) => {
+            R::DomainDestroy(lifecycle::destroy(service, service.domains.of(&dom)?, 0).await?)
+        }
+        C::DomainDestroyFlags(args) => R::DomainDestroyFlags(
+            lifecycle::destroy(service, service.domains.of(&args.dom)?, args.flags).await?,
+        ),
+        C::DomainShutdown(dom) => R::DomainShutdown(lifecycle::shutdown(service.domains.of(&dom)?, 0).await?),
+        C::DomainShutdownFlags(args) => {
+            R::DomainShutdownFlags(lifecycle::shutdown(service.domains.of(&args.dom)?, args.flags).await?)
+        }
+        C::DomainReboot(args) => {
+            R::DomainReboot(lifecycle::reboot(service.domains.of(&args.dom)?, args.flags).await?)
+        }
+        C::DomainReset(args) => {
+            R::DomainReset(lifecycle::reset(service.domains.of(&args.dom)?, args.flags).await?)
+        }
+        C::DomainSuspend(dom) => R::DomainSuspend(lifecycle::suspend(service.domains.of(&dom)?).await?),
+        C::DomainResume(dom) => R::DomainResume(lifecycle::resume(service.domains.of(&dom)?).await?),
+        C::DomainPmWakeup(args) => {
+            R::DomainPmWakeup(lifecycle::wake_up(service.domains.of(&args.dom)?, args.flags).await?)
+        }
+        C::DomainPmSuspendForDuration(args) => {
+            return Err(lifecycle::sleep(&*service.domains.of(&args.dom)?, args.target));
+        }
+        C::DomainSetLifecycleAction(args) => {
+            let vm = service.domains.of(&args.dom)?;
+            R::DomainSetLifecycleAction(lifecycle::set_lifecycle_action(service, vm, &args).await?)
+        }
+
+        // Domains: what is not done to them, each refused with its reason
+        C::DomainSave(args) => {
+            return Err(lifecycle::saved(&*service.domains.of(&args.dom)?, Operation::Save));
+        }
+        C::DomainSaveFlags(args) => {
+            return Err(lifecycle::saved(&*service.domains.of(&args.dom)?, Operation::Save));
+        }
+        C::DomainManagedSave(args) => {
+            return Err(lifecycle::saved(&*service.domains.of(&args.dom)?, Operation::ManagedSave));
+        }
+        C::DomainCoreDump(args) => {
+            return Err(lifecycle::saved(&*service.domains.of(&args.dom)?, Operation::Dump));
+        }
+        C::DomainCoreDumpWithFormat(args) => {
+            return Err(lifecycle::saved(&*service.domains.of(&args.dom)?, Operation::Dump));
+        }
+        C::DomainRestore(from) => return Err(lifecycle::unknown_save(&from)),
+        C::DomainRestoreFlags(args) => return Err(lifecycle::unknown_save(&args.from)),
+        C::DomainSaveImageGetXmlDesc(args) => return Err(lifecycle::unknown_save(&args.name)),
+        C::DomainSaveImageDefineXml(args) => return Err(lifecycle::unknown_save(&args.file)),
+        C::DomainManagedSaveRemove(args) => {
+            // There never is one, and libvirt is content with that.
+            R::DomainManagedSaveRemove(service.domains.of(&args.dom).map(drop)?)
+        }
+        C::DomainSnapshotCreateXml(args) => {
+            return Err(lifecycle::snapshot(&*service.domains.of(&args.dom)?));
+        }
+        C::DomainSnapshotLookupByName(args) => {
+            service.domains.of(&args.dom)?;
+            return Err(lifecycle::unknown_snapshot(&args.name));
+        }
+        C::DomainSnapshotCurrent(args) => {
+            service.domains.of(&args.dom)?;
+            return Err(lifecycle::no_current_snapshot());
+        }
+        C::DomainSnapshotListNames(args) => {
+            R::DomainSnapshotListNames(service.domains.of(&args.dom).map(|_| Names::default())?)
+        }
 
         // Domains: devices, tuning, figures
 

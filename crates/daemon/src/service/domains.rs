@@ -58,6 +58,8 @@ pub(crate) struct VmState {
     pub(crate) stopped: State,
     /// The definition was changed while the domain ran.
     pub(crate) updated: bool,
+    /// What is to be said of its last life: why it died, what lint thinks of that.
+    pub(crate) messages: Vec<String>,
 }
 
 impl Domains {
@@ -198,6 +200,7 @@ impl Vm {
             guest: None,
             stopped: state::SHUTOFF_UNKNOWN,
             updated: false,
+            messages: Vec::new(),
         };
         Self { uuid, job: Arc::default(), state: Mutex::new(state) }
     }

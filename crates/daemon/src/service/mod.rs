@@ -18,6 +18,7 @@ pub(crate) mod domain;
 pub(crate) mod domains;
 mod events;
 mod host;
+mod lifecycle;
 mod node;
 pub(crate) mod outbox;
 mod passthrough;

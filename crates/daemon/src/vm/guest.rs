@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub struct Guest {
     stages: watch::Sender<Stage>,
     events: broadcast::Sender<qmp::Event>,
     inbox: mpsc::Sender<Message>,
+    /// Somebody wants it to end, so it is not launched anew whatever it does.
+    doomed: AtomicBool,
 }
 
 /// How far its life is.
@@ -105,6 +107,8 @@ pub enum AdoptError {
     Gone(Box<Record>),
     #[error("the guest was not started completely")]
     Unfinished(Box<Record>),
+    #[error("there is no domain for the guest")]
+    Unwanted,
     #[error("watch the guest's QEMU, process {pid}")]
     Watch {
         pid: u32,
@@ -114,13 +118,15 @@ pub enum AdoptError {
 }
 
 impl Guest {
-    /// Starts a guest that outlives this process. It is being started when this returns; see [`Guest::up`].
+    /// Starts a guest that outlives this process. It is being started when this returns; see [`Guest::up`]. `ready` gets
+    /// its handle before anything can happen to it.
     pub fn launch(
         request: Request,
         mut record: Record,
         live: Domain,
         observer: Observer,
         afterwards: Afterwards,
+        ready: impl FnOnce(&Arc<Self>),
     ) -> io::Result<Arc<Self>> {
         let run_dir = request.run_dir.path().to_owned();
         record.phase = Phase::Starting;
@@ -138,53 +144,74 @@ impl Guest {
         request.run_dir.outlive();
         let state = State::new(request.goals.clone());
         let (guest, inbox) = Self::new(run_dir, record, live, state.run_state());
+        ready(&guest);
         let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
         let task = Task::new(request, tell(observer, &guest), Some(background));
         tokio::spawn(async move { drive(task, state, Event::Start, &mut no_stopper()).await });
         Ok(guest)
     }
 
-    /// Takes over the guest in a run directory that another process has left.
+    /// Takes over the guest in a run directory that another process has left. `ways` finds who observes it, `ready`
+    /// gets its handle before anything can happen to it.
     pub fn adopt(
         run_dir: RunDir,
-        observer: impl FnOnce(&Record) -> Observer,
-        afterwards: impl FnOnce(&Record) -> Afterwards,
-    ) -> Result<Arc<Self>, AdoptError> {
-        let path = run_dir.path().to_owned();
-        let record = Record::read(&path)
-            .map_err(|source| AdoptError::Record { path: path.join(record::STATUS), source })?;
-        let gone = |record: Record| Err(AdoptError::Gone(Box::new(record)));
-        if record.boot != record::boot() {
-            return gone(record);
+        ways: impl FnOnce(&Record) -> Option<(Observer, Afterwards)>,
+        ready: impl FnOnce(&Arc<Self>),
+    ) -> Result<Arc<Self>, (RunDir, AdoptError)> {
+        match Self::inspect(run_dir.path()) {
+            Err(error) => Err((run_dir, error)),
+            Ok((record, live, process)) => {
+                let Some((observer, afterwards)) = ways(&record) else {
+                    return Err((run_dir, AdoptError::Unwanted));
+                };
+                let goals = Goals {
+                    confidential: record.technology.is_some(),
+                    attest: false,
+                    resume: Resume::Hold,
+                    life: Life::Background(record.reactions),
+                };
+                let (state, _) = State::new(goals).on(Event::Adopt(record.standing));
+                let pid = process.pid();
+                let process = match process.watch() {
+                    Ok(process) => process,
+                    Err(source) => return Err((run_dir, AdoptError::Watch { pid, source })),
+                };
+                let group = record.group.clone().map(Group::adopt);
+                let path = run_dir.path().to_owned();
+                let (guest, inbox) = Self::new(path, record, live, state.run_state());
+                guest.pid.store(pid, Ordering::Relaxed);
+                guest.stages.send_replace(Stage::Up);
+                ready(&guest);
+                let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
+                let task = Task::adopted(run_dir, process, group, tell(observer, &guest), background);
+                tokio::spawn(async move { drive(task, state, Event::Heard, &mut no_stopper()).await });
+                Ok(guest)
+            }
         }
-        let Some(process) = ProcessId::recorded(&path) else { return gone(record) };
-        let opened = Process::adopt(process.pid, || process.lives());
-        let watch = |source| AdoptError::Watch { pid: process.pid, source };
-        let Some(opened) = opened.map_err(watch)? else { return gone(record) };
-        if record.phase == Phase::Starting {
-            opened.end();
-            return Err(AdoptError::Unfinished(Box::new(record)));
-        }
-        let live = read_live(&path)
-            .map_err(|source| AdoptError::Record { path: path.join(record::LIVE), source })?;
-        let goals = Goals {
-            confidential: record.technology.is_some(),
-            attest: false,
-            resume: Resume::Hold,
-            life: Life::Background(record.reactions),
+    }
+
+    /// What is recorded of the guest in a run directory, and its process, which is ended where nobody was told of it.
+    fn inspect(path: &Path) -> Result<(Record, Domain, Process), AdoptError> {
+        let unread = |file, source| AdoptError::Record { path: path.join(file), source };
+        let record = Record::read(path).map_err(|source| unread(record::STATUS, source))?;
+        let Some(id) = ProcessId::recorded(path).filter(|_| record.boot == record::boot()) else {
+            return Err(AdoptError::Gone(Box::new(record)));
         };
-        let (observer, afterwards) = (observer(&record), afterwards(&record));
-        let standing = record.standing;
-        let (state, _) = State::new(goals).on(Event::Adopt(standing));
-        let group = record.group.clone().map(Group::adopt);
-        let (guest, inbox) = Self::new(path, record, live, state.run_state());
-        guest.pid.store(process.pid, Ordering::Relaxed);
-        guest.stages.send_replace(Stage::Up);
-        let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
-        let observer = tell(observer, &guest);
-        let task = Task::adopted(run_dir, opened, group, observer, background).map_err(watch)?;
-        tokio::spawn(async move { drive(task, state, Event::Heard, &mut no_stopper()).await });
-        Ok(guest)
+        let process = Process::adopt(id.pid, || id.lives())
+            .map_err(|source| AdoptError::Watch { pid: id.pid, source })?;
+        match (process, record.phase) {
+            (process, Phase::Starting) => {
+                if let Some(process) = process {
+                    process.end();
+                }
+                Err(AdoptError::Unfinished(Box::new(record)))
+            }
+            (None, Phase::Started) => Err(AdoptError::Gone(Box::new(record))),
+            (Some(process), Phase::Started) => {
+                let live = read_live(path).map_err(|source| unread(record::LIVE, source))?;
+                Ok((record, live, process))
+            }
+        }
     }
 
     fn new(
@@ -203,6 +230,7 @@ impl Guest {
             stages: watch::Sender::new(Stage::Starting),
             events: broadcast::Sender::new(EVENTS),
             inbox: sender,
+            doomed: AtomicBool::new(false),
         };
         (Arc::new(guest), inbox)
     }
@@ -345,12 +373,28 @@ impl Guest {
 
     /// Asks for its end. See [`Guest::ended`].
     pub async fn stop(&self, how: How) {
+        self.doomed.store(true, Ordering::Relaxed);
         self.tell(match how {
             How::Terminate => Event::Destroy { graceful: false },
             How::Gracefully => Event::Destroy { graceful: true },
             How::Quit => Event::StopRequested(Stopper::Command),
         })
         .await;
+    }
+
+    /// Whether somebody wants it to end.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has been set up.
+    pub fn is_up(&self) -> bool {
+        matches!(*self.stages.borrow(), Stage::Up)
+    }
+
+    /// Ends it, to be launched anew.
+    pub async fn relaunch(&self) {
+        self.tell(Event::RelaunchWanted).await;
     }
 
     /// Says whether the shutdown that the guest is asked for next is a reboot.

@@ -72,6 +72,12 @@ pub struct Record {
     /// Codes of lint's findings that it was started in spite of.
     #[serde(default)]
     pub allowed: Vec<String>,
+    /// What lint warned of: it may tell why the guest dies.
+    #[serde(default)]
+    pub warned: Vec<String>,
+    /// It is to end with the connection of the client that started it.
+    #[serde(default)]
+    pub bound: bool,
     /// What a later form says beyond this one.
     #[serde(flatten)]
     pub later: serde_json::Map<String, serde_json::Value>,
@@ -132,6 +138,8 @@ impl Record {
             log_start: 0,
             group: None,
             allowed: Vec::new(),
+            warned: Vec::new(),
+            bound: false,
             later: serde_json::Map::new(),
         }
     }

@@ -104,6 +104,11 @@ impl RunDir {
         self.outlives.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it belongs to a guest in the background.
+    pub fn has_record(&self) -> bool {
+        self.path.join(STATUS).exists()
+    }
+
     /// Its guest is gone, and so it goes.
     pub fn remove(self) {
         self.outlives.store(false, Ordering::Relaxed);

@@ -125,6 +125,8 @@ pub enum Event {
     Panicked,
     /// Whether the guest's next shutdown, which is being asked for, is a reboot.
     RebootWanted(bool),
+    /// The guest is to be launched anew by another QEMU.
+    RelaunchWanted,
     /// QEMU is to be ended by SIGTERM, and where that is not enough and it is not to be spared, by SIGKILL.
     Destroy {
         graceful: bool,
@@ -371,6 +373,11 @@ impl State {
             Event::Heard => {}
             Event::Panicked => self.on_panic(actions),
             Event::RebootWanted(wanted) => self.reboot_wanted = wanted,
+            Event::RelaunchWanted => {
+                if self.standing().is_some() {
+                    self.wind_down(End::Relaunch, actions);
+                }
+            }
             Event::Destroy { graceful } => self.on_destroy(graceful, actions),
             Event::React(reactions) => {
                 if let Life::Background(life) = &mut self.goals.life {

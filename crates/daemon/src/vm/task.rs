@@ -247,11 +247,11 @@ impl<O: FnMut(Notice)> Task<O> {
     /// For a guest whose QEMU runs already.
     pub(super) fn adopted(
         run_dir: RunDir,
-        process: Process,
+        process: AsyncFd<Process>,
         group: Option<Group>,
         observer: O,
         background: Background,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let monitor = Monitor::connect(&run_dir.monitor());
         if let Err(error) = &monitor {
             let path = run_dir.monitor();
@@ -262,7 +262,7 @@ impl<O: FnMut(Notice)> Task<O> {
             let file = File::open(&path).ok()?;
             Some(Log { file, path, start: record.log_start })
         });
-        Ok(Self {
+        Self {
             observer,
             background: Some(background),
             emulator: record.emulator,
@@ -283,10 +283,10 @@ impl<O: FnMut(Notice)> Task<O> {
             console_stop: mpsc::channel(1),
             deadline: None,
             time_up: None,
-            process: Some(process.watch()?),
+            process: Some(process),
             run_dir: Some(run_dir),
             group,
-        })
+        }
     }
 
     async fn wait(&mut self, stop: &mut mpsc::Receiver<Stopper>) -> Event {

@@ -1,0 +1,117 @@
+//! Guests that an earlier daemon has left are taken over.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rpc::error::RemoteError;
+use rpc::remote::domain::state;
+use rpc::xdr::Uuid;
+
+use super::{end, watch};
+use crate::cgroup::Group;
+use crate::locked;
+use crate::service::{Failure, Service};
+use crate::service::domains::Vm;
+use crate::vm::{AdoptError, Guest, How, Record, RunDir};
+
+/// How many are looked at at a time.
+const AT_ONCE: usize = 8;
+
+/// Takes over every guest that lives, and tidies up after those that do not. When this returns each one is known by
+/// what was written down of it; its QEMU is asked meanwhile, so that one that hangs keeps nobody waiting.
+pub(in crate::service) async fn take_over(service: &Arc<Service>) {
+    let guests = service.paths.run.join("guests");
+    let found: Vec<PathBuf> =
+        std::fs::read_dir(&guests).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let gate = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    let mut tasks = tokio::task::JoinSet::new();
+    for path in found {
+        let (service, gate) = (Arc::clone(service), Arc::clone(&gate));
+        tasks.spawn(async move {
+            let _turn = gate.acquire().await;
+            let taken = tokio::task::spawn_blocking(move || take_one(&service, path)).await;
+            if let Err(error) = taken {
+                tracing::error!(%error, "a guest could not be taken over");
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+fn take_one(service: &Arc<Service>, path: PathBuf) {
+    let run_dir = match RunDir::adopt(path.clone()) {
+        Ok(Some(run_dir)) => run_dir,
+        // A guest in the foreground, whose supervisor lives.
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot be looked at");
+            return;
+        }
+    };
+    if !run_dir.has_record() {
+        // Whoever made it was killed before there could be a guest.
+        run_dir.remove();
+        return;
+    }
+    let adopted = Guest::adopt(
+        run_dir,
+        |record| {
+            let vm = domain_of(service, record).inspect_err(|error| {
+                tracing::error!(domain = %record.name, %error, "no domain for a guest that runs");
+            });
+            let vm = vm.ok()?;
+            Some((watch::observer(service, &vm), end::afterwards(service, &vm, None)))
+        },
+        |guest| {
+            let record = guest.record();
+            service.domains.take_id(record.id);
+            let Ok(vm) = domain_of(service, &record) else { return };
+            let mut state = locked(&vm.state);
+            state.id = Some(record.id);
+            state.guest = Some(Arc::clone(guest));
+        },
+    );
+    match adopted {
+        Ok(guest) => {
+            let record = guest.record();
+            tracing::info!(domain = %record.name, id = record.id, pid = guest.pid(), "taken over");
+            if record.bound {
+                tracing::info!(domain = %record.name, "ends: the client that it was bound to is gone");
+                tokio::spawn(async move { guest.stop(How::Terminate).await });
+            }
+        }
+        Err((run_dir, AdoptError::Gone(record))) => {
+            let why = "the guest's QEMU ended while no daemon ran";
+            tracing::warn!(domain = %record.name, "{why}");
+            // A transient domain is gone with it.
+            if let Some(vm) = uuid_of(&record).and_then(|uuid| service.domains.by_uuid(uuid).ok()) {
+                let mut known = locked(&vm.state);
+                known.stopped = state::SHUTOFF_DAEMON;
+                known.messages = vec![why.to_owned()];
+            }
+            tidy(run_dir, &record);
+        }
+        Err((run_dir, AdoptError::Unfinished(record))) => {
+            tracing::warn!(domain = %record.name, "a start that was not finished is undone");
+            tidy(run_dir, &record);
+        }
+        // Whoever can read it one day finds it where it is.
+        Err((_, error)) => tracing::error!(error = crate::chain(&error), "a guest is not taken over"),
+    }
+}
+
+fn uuid_of(record: &Record) -> Option<Uuid> {
+    uuid::Uuid::parse_str(&record.uuid).ok().map(|uuid| Uuid(uuid.into_bytes()))
+}
+
+/// The domain that the guest is; a transient one is known by its guest alone.
+fn domain_of(service: &Service, record: &Record) -> Result<Arc<Vm>, Failure> {
+    let uuid = uuid_of(record).ok_or_else(|| Box::new(RemoteError::internal("its record has no UUID")))?;
+    service.domains.by_uuid(uuid).or_else(|_| service.domains.admit(&record.name, uuid))
+}
+
+/// Takes away what belonged to a guest that is no more.
+fn tidy(run_dir: RunDir, record: &Record) {
+    run_dir.remove();
+    drop(record.group.clone().map(Group::adopt));
+}

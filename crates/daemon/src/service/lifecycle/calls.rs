@@ -1,0 +1,251 @@
+//! What is done to guests that run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qemu::Technology;
+use qemu::qmp::command::{Cont, Stop, SystemPowerdown, SystemReset};
+use rpc::error::RemoteError;
+use rpc::remote::domain::{SetLifecycleActionArgs, state};
+use rules::ops::Operation;
+
+use super::refuse::refused;
+use crate::service::domain::{affect, blocking, define, exclusively, only_flags};
+use crate::service::domains::Vm;
+use crate::service::{Failure, Service};
+use crate::vm::{Guest, How, Reaction};
+use domain::model::{CrashAction, LifecycleAction};
+
+/// How long somebody waits for a guest that is to end in order.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// `virDomainDestroyFlagsValues`.
+mod destroy_flag {
+    pub(super) const GRACEFUL: u32 = 1;
+}
+
+/// `virDomainShutdownFlagValues` and `virDomainRebootFlagValues`, which agree.
+mod shutdown_flag {
+    pub(super) const ACPI: u32 = 1;
+    pub(super) const AGENT: u32 = 1 << 1;
+    pub(super) const ALL: u32 = ACPI | AGENT;
+}
+
+fn invalid<T>(detail: &str) -> Result<T, Failure> {
+    Err(Box::new(RemoteError::operation_invalid(detail)))
+}
+
+/// `DOMAIN_DESTROY_FLAGS`. It waits for nothing else that is done to the domain.
+pub(in crate::service) async fn destroy(
+    service: &Arc<Service>,
+    vm: Arc<Vm>,
+    flags: u32,
+) -> Result<(), Failure> {
+    only_flags(flags, destroy_flag::GRACEFUL, "virDomainDestroyFlags")?;
+    let guest = vm.running()?;
+    let (its, graceful) = (Arc::clone(service), flags & destroy_flag::GRACEFUL != 0);
+    let ended = tokio::spawn(async move {
+        guest.stop(if graceful { How::Gracefully } else { How::Terminate }).await;
+        if graceful {
+            if tokio::time::timeout(GRACE, guest.ended()).await.is_err() {
+                let detail = format!(
+                    "QEMU did not end within {} s of SIGTERM; without --graceful it is killed",
+                    GRACE.as_secs()
+                );
+                return Err(Box::new(RemoteError::operation_failed(detail)));
+            }
+        } else if guest.ended().await.end == crate::vm::End::Unkillable {
+            let detail = "QEMU was killed and does not end: the kernel holds it";
+            return Err(Box::new(RemoteError::operation_failed(detail)));
+        }
+        // Its name is free when this is answered.
+        let _job = vm.job.lock().await;
+        its.domains.settle(&vm);
+        Ok(())
+    });
+    ended.await.unwrap_or_else(|error| Err(Box::new(RemoteError::internal(error.to_string()))))
+}
+
+/// How a guest is asked to shut down or reboot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ByButton,
+    ByAgent,
+}
+
+fn asked(flags: u32, function: &str) -> Result<Asked, Failure> {
+    only_flags(flags, shutdown_flag::ALL, function)?;
+    // libvirt asks the agent first where both are wanted.
+    Ok(if flags & shutdown_flag::AGENT != 0 { Asked::ByAgent } else { Asked::ByButton })
+}
+
+/// `DOMAIN_SHUTDOWN_FLAGS`.
+pub(in crate::service) async fn shutdown(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+    let asked = asked(flags, "virDomainShutdownFlags")?;
+    let guest = vm.running()?;
+    guest.expect_reboot(false).await;
+    ask_to_end(&vm, &guest, asked, "powerdown").await
+}
+
+/// `DOMAIN_REBOOT`. A plain guest is reset once it has shut down; a SEV guest is launched and measured anew.
+pub(in crate::service) async fn reboot(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+    let asked = asked(flags, "virDomainReboot")?;
+    let guest = vm.running()?;
+    refuse(&guest, Operation::Reboot)?;
+    guest.expect_reboot(true).await;
+    // An agent's reboot is the guest's own.
+    ask_to_end(&vm, &guest, asked, "reboot").await
+}
+
+async fn ask_to_end(vm: &Arc<Vm>, guest: &Guest, asked: Asked, mode: &'static str) -> Result<(), Failure> {
+    match asked {
+        Asked::ByButton => drop(guest.ask(SystemPowerdown).await?),
+        Asked::ByAgent => return Err(no_agent(vm, mode)),
+    }
+    Ok(())
+}
+
+fn no_agent(vm: &Vm, mode: &str) -> Failure {
+    let detail = format!("QEMU guest agent is not connected: domain '{}' cannot be asked for {mode}", vm.name());
+    Box::new(RemoteError::agent_unresponsive(detail))
+}
+
+/// `DOMAIN_RESET`.
+pub(in crate::service) async fn reset(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+    only_flags(flags, 0, "virDomainReset")?;
+    let guest = vm.running()?;
+    refuse(&guest, Operation::Reset)?;
+    if guest.technology().is_some() {
+        guest.relaunch().await;
+        guest.ended().await;
+    } else {
+        guest.ask(SystemReset).await?;
+    }
+    Ok(())
+}
+
+fn refuse(guest: &Guest, operation: Operation) -> Result<(), Failure> {
+    guest.technology().and_then(|technology: Technology| refused(operation, technology)).map_or(Ok(()), Err)
+}
+
+/// `DOMAIN_SUSPEND`.
+pub(in crate::service) async fn suspend(vm: Arc<Vm>) -> Result<(), Failure> {
+    let guest = vm.running()?;
+    if guest.state().state == state::PAUSED_USER.state {
+        return Ok(());
+    }
+    guest.ask(Stop).await?;
+    Ok(())
+}
+
+/// `DOMAIN_RESUME`.
+pub(in crate::service) async fn resume(vm: Arc<Vm>) -> Result<(), Failure> {
+    let guest = vm.running()?;
+    if guest.state().state == state::RUNNING_BOOTED.state {
+        return invalid("domain is already running");
+    }
+    if let Some(reason) = guest.record().cannot_resume {
+        return Err(Box::new(RemoteError::operation_unsupported(reason)));
+    }
+    guest.ask(Cont).await?;
+    Ok(())
+}
+
+/// `DOMAIN_PM_WAKEUP`.
+pub(in crate::service) async fn wake_up(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+    only_flags(flags, 0, "virDomainPMWakeup")?;
+    let guest = vm.running()?;
+    if guest.state().state != state::PMSUSPENDED.state {
+        return invalid("Unable to wake up domain that is not suspended");
+    }
+    guest.ask_raw(serde_json::json!({"execute": "system_wakeup"})).await?;
+    Ok(())
+}
+
+/// What somebody wants to become of a guest: `virDomainLifecycle` and `virDomainLifecycleAction`.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Poweroff(LifecycleAction),
+    Reboot(LifecycleAction),
+    Crash(CrashAction),
+}
+
+impl Change {
+    fn of(kind: u32, action: u32) -> Result<Self, Failure> {
+        let unknown = |what: &str, number: u32| {
+            Err(Box::new(RemoteError::invalid_arg(format!("there is no lifecycle {what} {number}"))))
+        };
+        let refused = |action: &str| {
+            let detail = format!("sevirt does not support the lifecycle action `{action}`");
+            Err(Box::new(RemoteError::config_unsupported(detail)))
+        };
+        let plain = match action {
+            0 => LifecycleAction::Destroy,
+            1 => LifecycleAction::Restart,
+            2 => return refused("rename-restart"),
+            3 => LifecycleAction::Preserve,
+            4 => return refused("coredump-destroy"),
+            5 => return refused("coredump-restart"),
+            other => return unknown("action", other),
+        };
+        Ok(match kind {
+            0 => Self::Poweroff(plain),
+            1 => Self::Reboot(plain),
+            2 => Self::Crash(match plain {
+                LifecycleAction::Destroy | LifecycleAction::RenameRestart => CrashAction::Destroy,
+                LifecycleAction::Restart => CrashAction::Restart,
+                LifecycleAction::Preserve => CrashAction::Preserve,
+            }),
+            other => return unknown("type", other),
+        })
+    }
+
+    fn apply(self, domain: &mut domain::Domain) {
+        match self {
+            Self::Poweroff(action) => domain.on_poweroff = Some(action),
+            Self::Reboot(action) => domain.on_reboot = Some(action),
+            Self::Crash(action) => domain.on_crash = Some(action),
+        }
+    }
+}
+
+/// `DOMAIN_SET_LIFECYCLE_ACTION`.
+pub(in crate::service) async fn set_lifecycle_action(
+    service: &Arc<Service>,
+    vm: Arc<Vm>,
+    args: &SetLifecycleActionArgs<'_>,
+) -> Result<(), Failure> {
+    only_flags(args.flags, affect::LIVE | affect::CONFIG, "virDomainSetLifecycleAction")?;
+    let change = Change::of(args.kind, args.action)?;
+    let flags = match args.flags {
+        0 if vm.is_active() => affect::LIVE,
+        0 => affect::CONFIG,
+        flags => flags,
+    };
+    if flags & affect::LIVE != 0 {
+        let guest = vm.running()?;
+        let its = Arc::clone(&vm);
+        blocking(move || its.change_live(|live| Ok(change.apply(live)))).await?;
+        let reaction = |action| match action {
+            LifecycleAction::Destroy | LifecycleAction::RenameRestart => Reaction::Destroy,
+            LifecycleAction::Restart => Reaction::Restart,
+            LifecycleAction::Preserve => Reaction::Preserve,
+        };
+        guest
+            .react(|reactions| match change {
+                Change::Poweroff(action) => reactions.poweroff = reaction(action),
+                Change::Reboot(action) => reactions.reboot = reaction(action),
+                Change::Crash(CrashAction::Restart) => reactions.crash = Reaction::Restart,
+                Change::Crash(CrashAction::Preserve) => reactions.crash = Reaction::Preserve,
+                Change::Crash(_) => reactions.crash = Reaction::Destroy,
+            })
+            .await;
+    }
+    if flags & affect::CONFIG != 0 {
+        exclusively(service, vm, move |service, vm| {
+            define::change(service, vm, |domain| Ok(change.apply(domain)))
+        })
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! What happens to a guest becomes events for clients.
+
+use std::sync::Arc;
+
+use qemu::qmp;
+use rpc::remote::event::lifecycle;
+
+use crate::locked;
+use crate::service::Service;
+use crate::service::domains::Vm;
+use crate::service::events::Happening;
+use crate::vm::{Guest, Milestone, Notice, Observer, Still};
+
+/// Who tells of a guest.
+pub(super) fn observer(service: &Arc<Service>, vm: &Arc<Vm>) -> Observer {
+    let (service, vm) = (Arc::downgrade(service), Arc::clone(vm));
+    Box::new(move |guest, notice| {
+        let Some(service) = service.upgrade() else { return };
+        match notice {
+            Notice::Milestone(milestone) => on_milestone(&service, &vm, guest, milestone),
+            Notice::Heard(event) => on_event(&service, &vm, event),
+            Notice::Console(_) => {}
+        }
+    })
+}
+
+fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Milestone) {
+    let tell = |what| service.events.publish(&vm.about(), &Happening::Lifecycle(what));
+    match milestone {
+        // Those who look only for on and off, and those who look for running and paused, are both told.
+        Milestone::Held => {
+            tell(lifecycle::STARTED_BOOTED);
+            tell(lifecycle::SUSPENDED_PAUSED);
+        }
+        Milestone::Resumed => {
+            tell(lifecycle::RESUMED_UNPAUSED);
+            tell(lifecycle::STARTED_BOOTED);
+        }
+        Milestone::Unpaused => {
+            tracing::info!(domain = %vm.name(), "resumed");
+            tell(lifecycle::RESUMED_UNPAUSED);
+        }
+        Milestone::Paused(why) => {
+            tracing::info!(domain = %vm.name(), ?why, "paused");
+            tell(match why {
+                Still::IoError => lifecycle::SUSPENDED_IOERROR,
+                Still::Watchdog => lifecycle::SUSPENDED_WATCHDOG,
+                Still::Failed => lifecycle::SUSPENDED_API_ERROR,
+                Still::Asked | Still::ShutDown | Still::Panicked => lifecycle::SUSPENDED_PAUSED,
+            });
+            if *why == Still::Failed {
+                let message = "KVM cannot go on with the guest (QEMU: internal-error)";
+                locked(&vm.state).messages.push(message.to_owned());
+            }
+        }
+        Milestone::Panicked => {
+            tracing::warn!(domain = %vm.name(), "the guest's kernel panicked");
+            tell(lifecycle::CRASHED_PANICKED);
+        }
+        Milestone::Rebooted => {
+            tracing::info!(domain = %vm.name(), "rebooted");
+            service.events.publish(&vm.about(), &Happening::Reboot);
+        }
+        // One that never came up was never there for others.
+        Milestone::ShuttingDown { guest: by_itself } if guest.is_up() => {
+            tell(if *by_itself { lifecycle::SHUTDOWN_GUEST } else { lifecycle::SHUTDOWN_HOST });
+        }
+        Milestone::Deaf(why) => {
+            tracing::error!(domain = %vm.name(), why, "QEMU cannot be talked to any more; the guest lives on");
+            locked(&vm.state).messages.push(format!("QEMU cannot be talked to: {why}"));
+        }
+        Milestone::Listed(_)
+        | Milestone::Spawned
+        | Milestone::Greeted
+        | Milestone::Ready(_)
+        | Milestone::Measured(_)
+        | Milestone::Verified
+        | Milestone::Injected
+        | Milestone::ShuttingDown { .. }
+        | Milestone::Stopping => tracing::debug!(domain = %vm.name(), ?milestone, "reached"),
+    }
+}
+
+/// What QEMU tells that is no step of the guest's life.
+fn on_event(service: &Service, vm: &Arc<Vm>, event: &qmp::Event) {
+    let tell = |happening| service.events.publish(&vm.about(), &happening);
+    match event {
+        qmp::Event::Watchdog { action } => tell(Happening::Watchdog(watchdog_action(action))),
+        qmp::Event::BlockIoError { device, node, action, reason, .. } => {
+            let name = node.as_deref().filter(|_| device.is_empty()).unwrap_or(device);
+            let (path, alias) = disk_of(vm, name);
+            // libvirt has a word for a full disk only.
+            let reason = if reason.contains("No space") { "enospc" } else { "" };
+            let action = io_error_action(action);
+            tell(Happening::IoError { path, alias, action, reason: reason.to_owned() });
+        }
+        qmp::Event::DeviceDeleted { device: Some(alias), .. } => tell(Happening::DeviceRemoved(alias.clone())),
+        qmp::Event::Other { name, data } => on_other(service, vm, name, data),
+        _ => {}
+    }
+}
+
+fn on_other(service: &Service, vm: &Arc<Vm>, name: &str, data: &serde_json::Value) {
+    let tell = |happening| service.events.publish(&vm.about(), &happening);
+    let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    match name {
+        "RTC_CHANGE" => {
+            if let Some(offset) = data.get("offset").and_then(serde_json::Value::as_i64) {
+                tell(Happening::RtcChange(offset));
+            }
+        }
+        "BALLOON_CHANGE" => {
+            if let Some(bytes) = data.get("actual").and_then(serde_json::Value::as_u64) {
+                tell(Happening::BalloonChange(bytes / 1024));
+            }
+        }
+        "DEVICE_TRAY_MOVED" => {
+            let open = data.get("tray-open").and_then(serde_json::Value::as_bool).unwrap_or_default();
+            // VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN 0, CLOSE 1.
+            let alias = text("id");
+            let alias = alias.strip_prefix("drive-").unwrap_or(&alias).to_owned();
+            tell(Happening::TrayChange { alias, reason: i32::from(!open) });
+        }
+        "SUSPEND" => {
+            tell(Happening::Lifecycle(lifecycle::PMSUSPENDED_MEMORY));
+            tell(Happening::PmSuspend);
+        }
+        "WAKEUP" => {
+            tell(Happening::Lifecycle(lifecycle::STARTED_WAKEUP));
+            tell(Happening::PmWakeup);
+        }
+        "DEVICE_UNPLUG_GUEST_ERROR" | "MEM_UNPLUG_ERROR" => {
+            let alias = text("device");
+            if !alias.is_empty() {
+                tell(Happening::DeviceRemovalFailed(alias));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `virDomainEventWatchdogAction`.
+fn watchdog_action(action: &str) -> i32 {
+    match action {
+        "pause" => 1,
+        "reset" => 2,
+        "poweroff" => 3,
+        "shutdown" => 4,
+        "debug" => 5,
+        "inject-nmi" => 6,
+        _ => 0,
+    }
+}
+
+/// `virDomainEventIOErrorAction`: none, pause, report.
+fn io_error_action(action: &str) -> i32 {
+    match action {
+        "stop" => 1,
+        "report" => 2,
+        _ => 0,
+    }
+}
+
+/// The path and alias of the disk that QEMU calls so: by the device's id, or by the name of one of its layers.
+fn disk_of(vm: &Vm, name: &str) -> (String, String) {
+    let Some(live) = vm.live() else { return (String::new(), name.to_owned()) };
+    let mut disks = live.devices.disks.iter().enumerate();
+    let found = disks.find(|(index, disk)| {
+        let alias = disk.info.alias.as_deref().unwrap_or_default();
+        let layer = name.strip_prefix("libvirt-").and_then(|rest| rest.split('-').next());
+        name == alias
+            || name.strip_prefix("drive-") == Some(alias)
+            || name.split('/').any(|part| part == alias)
+            || layer.and_then(|number| number.parse().ok()) == Some(index + 1)
+    });
+    let Some((_, disk)) = found else { return (String::new(), name.to_owned()) };
+    use domain::model::disk::DiskSource;
+    let path = match &disk.source {
+        Some(DiskSource::File { path }) => path.clone(),
+        Some(DiskSource::Block { dev }) => dev.clone(),
+        Some(DiskSource::Other { .. }) | None => String::new(),
+    };
+    (path, disk.info.alias.clone().unwrap_or_default())
+}

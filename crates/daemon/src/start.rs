@@ -79,17 +79,7 @@ pub struct Prepared {
     pub request: Request,
     /// The domain as it will run: completed, with everything that was chosen for this start.
     pub live: Domain,
-    /// Opens the file that QEMU's output is appended to, which its owner alone may read.
-fn open_log(path: &Path) -> io::Result<Log> {
-    if let Some(directory) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let start = file.metadata()?.len();
-    Ok(Log { file, path: path.to_owned(), start })
-}
-
-/// Why the guest cannot run here although it can be launched.
+    /// Why the guest cannot run here although it can be launched.
     pub cannot_resume: Option<String>,
     pub launch: Option<LaunchInputs>,
     /// The digest that its owner will accept, and what it covers.
@@ -377,6 +367,16 @@ fn accepted(attest: &Attest, launch: &LaunchInputs) -> Result<Expected, StartErr
         firmware: launch.firmware.clone().unwrap_or_default(),
         covers: vec!["what the digest given with --expect-digest was made of".into()],
     }))
+}
+
+/// Opens the file that QEMU's output is appended to, which its owner alone may read.
+fn open_log(path: &Path) -> io::Result<Log> {
+    if let Some(directory) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let start = file.metadata()?.len();
+    Ok(Log { file, path: path.to_owned(), start })
 }
 
 /// Why the guest cannot run here although it can be launched.

@@ -38,6 +38,7 @@ pub async fn serve(
     listener: std::os::unix::net::UnixListener,
     rights: Rights,
 ) -> io::Result<()> {
+    service.begin().await;
     let listener = UnixListener::from_std(listener)?;
     let (_running, stop) = tokio::sync::watch::channel(false);
     loop {

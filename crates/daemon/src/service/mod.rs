@@ -82,6 +82,15 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Takes over the guests that an earlier daemon has left, then starts those that start with the host. Clients are
+    /// let in once this is done; nothing of it waits for a guest.
+    pub(crate) async fn begin(self: &Arc<Self>) {
+        lifecycle::take_over(self).await;
+        lifecycle::autostart(self).await;
+    }
+}
+
 /// Runs what may block where that keeps nobody waiting.
 pub(crate) async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,

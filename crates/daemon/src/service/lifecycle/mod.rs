@@ -24,6 +24,6 @@ pub(in crate::service) use calls::{
     destroy, reboot, reset, resume, set_lifecycle_action, shutdown, suspend, wake_up,
 };
 pub(in crate::service) use refuse::{
-    create_with_files, no_current_snapshot, refused, saved, sleep, snapshot, unknown_save, unknown_snapshot,
+    create_with_files, no_current_snapshot, saved, sleep, snapshot, unknown_save, unknown_snapshot,
 };
 pub(in crate::service) use start::{create, create_xml};

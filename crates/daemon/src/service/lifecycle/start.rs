@@ -194,7 +194,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     let background = InBackground {
         reactions,
         log: service.paths.log.join(crate::store::file_name(&domain.name)).with_extension("log"),
-        nvram_dir: service.paths.nvram(),
+        nvram_dir: service.paths.state.join("nvram"),
     };
     let options = Options {
         attest: None,
@@ -268,7 +268,7 @@ fn launch(service: &Arc<Service>, vm: &Arc<Vm>, how: &How, ready: Ready) -> Resu
     let Ready { prepared, technology, allowed, warned } = ready;
     let Prepared { request, mut live, cannot_resume, .. } = prepared;
     let id = service.domains.next_id();
-    live.id = i32::try_from(id).ok().or(live.id);
+    live.id = Some(id);
     let record = Record {
         technology,
         cannot_resume,

@@ -1,6 +1,6 @@
 //! Guests that an earlier daemon has left are taken over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rpc::error::RemoteError;
@@ -29,7 +29,7 @@ pub(in crate::service) async fn take_over(service: &Arc<Service>) {
         let (service, gate) = (Arc::clone(service), Arc::clone(&gate));
         tasks.spawn(async move {
             let _turn = gate.acquire().await;
-            let taken = tokio::task::spawn_blocking(move || take_one(&service, path)).await;
+            let taken = tokio::task::spawn_blocking(move || take_one(&service, &path)).await;
             if let Err(error) = taken {
                 tracing::error!(%error, "a guest could not be taken over");
             }
@@ -38,8 +38,8 @@ pub(in crate::service) async fn take_over(service: &Arc<Service>) {
     while tasks.join_next().await.is_some() {}
 }
 
-fn take_one(service: &Arc<Service>, path: PathBuf) {
-    let run_dir = match RunDir::adopt(path.clone()) {
+fn take_one(service: &Arc<Service>, path: &Path) {
+    let run_dir = match RunDir::adopt(path.to_owned()) {
         Ok(Some(run_dir)) => run_dir,
         // A guest in the foreground, whose supervisor lives.
         Ok(None) => return,

@@ -200,12 +200,14 @@ impl Change {
         })
     }
 
-    fn apply(self, domain: &mut domain::Domain) {
+    #[expect(clippy::unnecessary_wraps, reason = "a change of a domain may fail")]
+    fn apply(self, domain: &mut domain::Domain) -> Result<(), Failure> {
         match self {
             Self::Poweroff(action) => domain.on_poweroff = Some(action),
             Self::Reboot(action) => domain.on_reboot = Some(action),
             Self::Crash(action) => domain.on_crash = Some(action),
         }
+        Ok(())
     }
 }
 
@@ -225,7 +227,7 @@ pub(in crate::service) async fn set_lifecycle_action(
     if flags & affect::LIVE != 0 {
         let guest = vm.running()?;
         let its = Arc::clone(&vm);
-        blocking(move || its.change_live(|live| Ok(change.apply(live)))).await?;
+        blocking(move || its.change_live(|live| change.apply(live))).await?;
         let reaction = |action| match action {
             LifecycleAction::Destroy | LifecycleAction::RenameRestart => Reaction::Destroy,
             LifecycleAction::Restart => Reaction::Restart,
@@ -243,7 +245,7 @@ pub(in crate::service) async fn set_lifecycle_action(
     }
     if flags & affect::CONFIG != 0 {
         exclusively(service, vm, move |service, vm| {
-            define::change(service, vm, |domain| Ok(change.apply(domain)))
+            define::change(service, vm, |domain| change.apply(domain))
         })
         .await?;
     }

@@ -182,7 +182,8 @@ impl Guest {
                 guest.pid.store(pid, Ordering::Relaxed);
                 guest.stages.send_replace(Stage::Up);
                 ready(&guest);
-                let background = Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
+                let background =
+                    Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
                 let task = Task::adopted(run_dir, process, group, tell(observer, &guest), background);
                 tokio::spawn(async move { drive(task, state, Event::Heard, &mut no_stopper()).await });
                 Ok(guest)

@@ -10,8 +10,8 @@ use rpc::xdr::Uuid;
 use super::{end, watch};
 use crate::cgroup::Group;
 use crate::locked;
-use crate::service::{Failure, Service};
 use crate::service::domains::Vm;
+use crate::service::{Failure, Service};
 use crate::vm::{AdoptError, Guest, How, Record, RunDir};
 
 /// How many are looked at at a time.

@@ -106,7 +106,8 @@ async fn ask_to_end(vm: &Arc<Vm>, guest: &Guest, asked: Asked, mode: &'static st
 }
 
 fn no_agent(vm: &Vm, mode: &str) -> Failure {
-    let detail = format!("QEMU guest agent is not connected: domain '{}' cannot be asked for {mode}", vm.name());
+    let detail =
+        format!("QEMU guest agent is not connected: domain '{}' cannot be asked for {mode}", vm.name());
     Box::new(RemoteError::agent_unresponsive(detail))
 }
 

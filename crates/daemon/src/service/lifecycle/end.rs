@@ -63,17 +63,15 @@ fn ended(
         service.events.publish(&vm.about(), &Happening::Lifecycle(stopped(&outcome.end)));
     }
     if relaunch {
-        let how = How {
-            paused: record.paused,
-            reset_nvram: false,
-            bound_to,
-            text: Some(as_it_ran(&guest.live())),
-        };
+        let how =
+            How { paused: record.paused, reset_nvram: false, bound_to, text: Some(as_it_ran(&guest.live())) };
         let (service, vm) = (Arc::clone(service), Arc::clone(vm));
         tokio::spawn(async move {
             if let Err(error) = start(&service, &vm, how).await {
                 tracing::error!(domain = %vm.name(), %error, "the guest rebooted and cannot be launched anew");
-                locked(&vm.state).messages.push(format!("it cannot be launched anew after its reboot: {error}"));
+                locked(&vm.state)
+                    .messages
+                    .push(format!("it cannot be launched anew after its reboot: {error}"));
             }
         });
         return;

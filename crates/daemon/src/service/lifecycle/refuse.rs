@@ -34,17 +34,20 @@ pub(in crate::service) fn saved(vm: &Vm, operation: Operation) -> Failure {
     if let Err(failure) = vm.must_run() {
         return failure;
     }
-    never(vm, operation, match operation {
-        Operation::Dump => "dump the memory of guests",
-        Operation::LiveMigration | Operation::OfflineMigration => "migrate guests",
-        _ => "save guests: shut the guest down",
-    })
+    never(
+        vm,
+        operation,
+        match operation {
+            Operation::Dump => "dump the memory of guests",
+            Operation::LiveMigration | Operation::OfflineMigration => "migrate guests",
+            _ => "save guests: shut the guest down",
+        },
+    )
 }
 
 /// `DOMAIN_SNAPSHOT_CREATE_XML` and its like.
 pub(in crate::service) fn snapshot(vm: &Vm) -> Failure {
-    let operation =
-        if vm.is_active() { Operation::SnapshotWithMemory } else { Operation::SnapshotOfDisks };
+    let operation = if vm.is_active() { Operation::SnapshotWithMemory } else { Operation::SnapshotOfDisks };
     never(vm, operation, "make snapshots")
 }
 
@@ -62,7 +65,8 @@ pub(in crate::service) fn no_current_snapshot() -> Failure {
 
 /// An image of a saved guest that somebody names, where none is ever made.
 pub(in crate::service) fn unknown_save(path: &str) -> Failure {
-    let detail = format!("'{path}' is not restored: sevirt saves no guests, so it cannot be one of its images");
+    let detail =
+        format!("'{path}' is not restored: sevirt saves no guests, so it cannot be one of its images");
     Box::new(RemoteError::operation_unsupported(detail))
 }
 

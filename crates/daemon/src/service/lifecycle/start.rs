@@ -88,11 +88,7 @@ pub(in crate::service) async fn create_xml(
 }
 
 /// Starts a domain, once nobody else changes it.
-pub(in crate::service) async fn start(
-    service: &Arc<Service>,
-    vm: &Arc<Vm>,
-    how: How,
-) -> Result<(), Failure> {
+pub(in crate::service) async fn start(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<(), Failure> {
     if try_to_start(service, vm, how).await? {
         return Ok(());
     }
@@ -202,6 +198,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
         console: None,
         timeout: None,
         run_base: service.paths.run.join("guests"),
+        isolation: service.isolation.clone(),
         background: Some(background),
     };
     let prepared = crate::start::prepare(domain, &caps, &facts, options).map_err(|error| refusal(&error))?;
@@ -241,9 +238,10 @@ fn refusal(error: &StartError) -> Failure {
             path.display(),
             crate::os_words(source)
         )),
-        StartError::RunDir(_) | StartError::Tap(_) | StartError::Variables { .. } | StartError::Log { .. } => {
-            RemoteError::system_error(words)
-        }
+        StartError::RunDir(_)
+        | StartError::Tap(_)
+        | StartError::Variables { .. }
+        | StartError::Log { .. } => RemoteError::system_error(words),
         _ => RemoteError::config_unsupported(words),
     })
 }
@@ -278,7 +276,8 @@ fn launch(service: &Arc<Service>, vm: &Arc<Vm>, how: &How, ready: Ready) -> Resu
         ..Record::new(vm.uuid.to_string(), vm.name(), id)
     };
     let bound = Arc::new(std::sync::Mutex::new(None::<AtEnd>));
-    let afterwards = end::afterwards(service, vm, how.bound_to.clone().map(|client| (client, Arc::clone(&bound))));
+    let afterwards =
+        end::afterwards(service, vm, how.bound_to.clone().map(|client| (client, Arc::clone(&bound))));
     let observer = watch::observer(service, vm);
     let launched = Guest::launch(request, record, live, observer, afterwards, |guest| {
         let mut state = locked(&vm.state);

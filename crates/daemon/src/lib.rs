@@ -2,6 +2,7 @@
 //! service that offers both by libvirt's protocol.
 
 pub mod cgroup;
+pub mod config;
 pub mod domain_caps;
 pub mod emulator;
 pub mod expected;
@@ -40,14 +41,4 @@ pub(crate) fn os_words(error: &std::io::Error) -> String {
 /// written.
 pub(crate) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Serves until the process is told to end.
-pub fn serve(
-    service: std::sync::Arc<service::Service>,
-    listener: std::os::unix::net::UnixListener,
-    rights: rpc::Rights,
-) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(server::serve(service, listener, rights))
 }

@@ -139,3 +139,54 @@ fn similar_lines(ours: &str, theirs: &str) -> Vec<String> {
     let minus = theirs[start..theirs.len() - end].iter().map(|line| format!("  -{line}"));
     minus.chain(ours[start..ours.len() - end].iter().map(|line| format!("  +{line}"))).collect()
 }
+
+#[test]
+fn what_is_not_known_of_libvirts_domains_is_kept() {
+    let Some(data) = std::env::var_os("LIBVIRT_TEST_DATA") else {
+        say("conformance not run: LIBVIRT_TEST_DATA is not set");
+        return;
+    };
+    let mut files: Vec<_> = fs::read_dir(Path::new(&data).join("xml-to-argv"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "xml"));
+    files.sort();
+    let (mut kept, mut faults) = (0, Vec::new());
+    for path in &files {
+        let (mut domain, problems, _) = read(path);
+        if problems.iter().any(|problem| problem.kind == ProblemKind::Malformed) {
+            continue;
+        }
+        let mut random = || [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut surroundings = Surroundings {
+            machine: None,
+            cpu_model: "qemu64".to_owned(),
+            emulator: Some("/usr/bin/qemu-system-x86_64".to_owned()),
+            random: &mut random,
+        };
+        if domain.complete(&mut surroundings).is_err() {
+            continue;
+        }
+        let once = domain.print();
+        let document = Document::parse(&once).unwrap();
+        let (mut again, problems_again) = Domain::read(&document);
+        let paths = |problems: &[Problem]| {
+            let mut paths: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            paths.sort();
+            paths
+        };
+        kept += problems.len();
+        let outcome = equal("unknown", &paths(&problems_again).join("\n"), &paths(&problems).join("\n"))
+            .and_then(|()| {
+                again.complete(&mut surroundings).map_err(|error| format!("again: {error}"))?;
+                equal("twice", &again.print(), &once)
+            });
+        if let Err(fault) = outcome {
+            faults.push(format!("{}: {fault}", path.display()));
+        }
+    }
+    say(&format!("{kept} unknown parts of {} files are kept", files.len()));
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+    assert!(kept > 500, "{kept}");
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     Document, Domain,
-    model::{PrintForm, Surroundings, address::Address},
+    model::{PrintForm, ProblemKind, Surroundings, address::Address},
 };
 use proptest::prelude::*;
 
@@ -181,6 +181,71 @@ fn places(xml: &str) -> Vec<String> {
         .collect()
 }
 
+/// Places for something unknown in a text: behind a start tag's name, and behind a start tag.
+fn strewn(text: &str, places: &[prop::sample::Index], elements: bool) -> (String, usize) {
+    let document = roxmltree::Document::parse(text).unwrap();
+    // What an application keeps is not the model's, and kept anyway.
+    let is_modelled = |node: &roxmltree::Node<'_, '_>| {
+        node.is_element() && !node.ancestors().any(|node| node.has_tag_name("metadata"))
+    };
+    let all: Vec<roxmltree::Node<'_, '_>> = document.descendants().filter(is_modelled).collect();
+    let chosen: BTreeSet<usize> = places.iter().map(|place| place.index(all.len())).collect();
+    let mut inserts: Vec<(usize, String)> = Vec::new();
+    for (number, node) in chosen.iter().map(|at| (at, all[*at])) {
+        let start = node.range().start;
+        let name_end = start + 1 + node.tag_name().name().len();
+        if !elements {
+            inserts.push((name_end, format!(" unknown='{number}'")));
+        } else if !text[node.range()].ends_with("/>") {
+            let tag_end = start + text[node.range()].find('>').unwrap() + 1;
+            inserts.push((tag_end, format!("<unknown n='{number}'><x a='1'/></unknown>")));
+        }
+    }
+    let count = inserts.len();
+    let mut out = text.to_owned();
+    for (at, insert) in inserts.into_iter().rev() {
+        out.insert_str(at, &insert);
+    }
+    (out, count)
+}
+
+/// The unknown parts of a text, each with the names of the elements that it is in.
+fn unknowns(text: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(text).unwrap();
+    let path = |node: roxmltree::Node<'_, '_>| -> String {
+        let names: Vec<&str> = node.ancestors().map(|node| node.tag_name().name()).collect();
+        names.join("<")
+    };
+    let mut found = Vec::new();
+    for node in document.descendants().filter(roxmltree::Node::is_element) {
+        if let Some(value) = node.attribute("unknown") {
+            found.push(format!("{value} of {}", path(node)));
+        }
+        if node.has_tag_name("unknown") {
+            found.push(format!("{} in {}", &text[node.range()], path(node)));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The elements that have something unknown, by what tells them from others of their kind.
+fn owners(text: &str) -> Vec<String> {
+    let document = roxmltree::Document::parse(text).unwrap();
+    let mut found = Vec::new();
+    for node in document.descendants().filter(roxmltree::Node::is_element) {
+        let Some(device) = node.ancestors().find(|node| node.has_tag_name("disk")) else { continue };
+        let target = device.children().find(|child| child.has_tag_name("target"));
+        let dev = target.and_then(|target| target.attribute("dev")).unwrap_or_default();
+        let number = node
+            .attribute("unknown")
+            .or_else(|| node.attribute("n").filter(|_| node.has_tag_name("unknown")));
+        found.extend(number.map(|number| format!("{number} at {dev}")));
+    }
+    found.sort();
+    found
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -259,6 +324,27 @@ proptest! {
                     (before, now) => before.is_none() || before == now,
                 };
                 prop_assert!(same);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_stays_where_it_is(
+        text in domains(),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 1..12),
+        elements in any::<bool>(),
+    ) {
+        let (text, _) = strewn(&text, &places, elements);
+        let mut domain = read(&text);
+        if domain.devices.count() > 0 && complete(&mut domain) {
+            let once = domain.print();
+            let problems = Domain::read(&Document::parse(&text).unwrap()).1;
+            if problems.iter().all(|problem| problem.kind == ProblemKind::NotModelled) {
+                prop_assert_eq!(unknowns(&once), unknowns(&text), "{}", once);
+                prop_assert_eq!(owners(&once), owners(&text), "{}", once);
+                let mut again = read(&once);
+                prop_assert!(complete(&mut again));
+                prop_assert_eq!(again.print(), once);
             }
         }
     }

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::call;
+use super::policy::Place;
 use super::stream::{self, Inbound, Pieces};
 use crate::service::outbox::{Closed, Packet};
 use crate::service::{Client, Service};
@@ -94,12 +95,20 @@ pub(super) struct Shared {
     low: AtomicUsize,
     /// What streams have not yet written.
     pub(super) inbound: AtomicUsize,
+    /// The client counts, and a daemon that stops waits, until its last call has ended.
+    _place: Option<Place>,
+    _stop: watch::Receiver<bool>,
 }
 
 impl Shared {
-    pub(super) fn new(service: Arc<Service>, client: Arc<Client>) -> Self {
+    pub(super) fn new(
+        service: Arc<Service>,
+        client: Arc<Client>,
+        place: Option<Place>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         let [high, low, inbound] = [(); 3].map(|()| AtomicUsize::new(0));
-        Self { service, client, high, low, inbound }
+        Self { service, client, high, low, inbound, _place: place, _stop: stop }
     }
 
     fn going_on(&self, priority: Priority) -> &AtomicUsize {
@@ -149,6 +158,7 @@ type Waiting = (Message, Option<Pieces>);
 pub(crate) async fn serve<R, W>(
     service: Arc<Service>,
     client: Arc<Client>,
+    place: Option<Place>,
     bounds: Bounds,
     reader: R,
     writer: W,
@@ -158,7 +168,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let shared = Arc::new(Shared::new(Arc::clone(&service), Arc::clone(&client)));
+    let shared = Arc::new(Shared::new(Arc::clone(&service), Arc::clone(&client), place, stop.clone()));
     // However this ends, what the client registered is undone.
     let gone = Gone { service, client };
     let connection = Connection {

@@ -19,17 +19,23 @@ use rpc::error::{Code, Origin, RemoteError};
 use rpc::packet::{self, HEADER_BYTES, Header, Kind, LENGTH_BYTES, STREAM_CHUNK, Status};
 use rpc::{Flow, Message, Program, remote};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::connection::{MESSAGE_COST, Shared};
 use crate::service::Stream;
 
 /// What the client sends on one stream. How much may wait there is counted in [`Shared`].
-pub(super) struct Inbound(UnboundedSender<Piece>);
+pub(super) struct Inbound {
+    sender: UnboundedSender<Piece>,
+    /// The client wants no more of it. That does not wait behind what it has sent.
+    abort: Arc<Notify>,
+}
 
 /// The other end of it. A piece counts until it is taken, or dropped.
 pub(super) struct Pieces {
     receiver: UnboundedReceiver<Piece>,
+    abort: Arc<Notify>,
     shared: Arc<Shared>,
 }
 
@@ -42,15 +48,21 @@ struct Piece {
 /// The way of what the client sends to a stream that a call may open.
 pub(super) fn inbound(shared: &Arc<Shared>) -> (Inbound, Pieces) {
     let (sender, receiver) = unbounded_channel();
-    (Inbound(sender), Pieces { receiver, shared: Arc::clone(shared) })
+    let abort = Arc::<Notify>::default();
+    let inbound = Inbound { sender, abort: Arc::clone(&abort) };
+    (inbound, Pieces { receiver, abort, shared: Arc::clone(shared) })
 }
 
 impl Inbound {
     /// Whether the stream is there to take it.
     pub(super) fn send(&self, shared: &Shared, message: Message) -> bool {
+        if message.header.status == Status::Error {
+            self.abort.notify_one();
+            return !self.sender.is_closed();
+        }
         let bytes = message.payload().len() + MESSAGE_COST;
         shared.inbound.fetch_add(bytes, Ordering::AcqRel);
-        let sent = self.0.send(Piece { message, bytes }).is_ok();
+        let sent = self.sender.send(Piece { message, bytes }).is_ok();
         if !sent {
             shared.inbound.fetch_sub(bytes, Ordering::AcqRel);
         }
@@ -58,7 +70,7 @@ impl Inbound {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.sender.is_closed()
     }
 }
 
@@ -120,6 +132,7 @@ impl Pump {
     pub(super) async fn run(self) {
         let Self { shared, header, flow, stream, mut pieces } = self;
         let (reader, writer) = tokio::io::split(stream.0);
+        let abort = Arc::clone(&pieces.abort);
         let end = {
             let to_client = to_client(&shared, header, reader);
             let from_client = from_client(&mut pieces, flow, writer);
@@ -128,6 +141,8 @@ impl Pump {
             loop {
                 tokio::select! {
                     end = &mut from_client => break end,
+                    () = abort.notified() => break End::Confirmed,
+                    () = shared.client.outbox.closed() => break End::Gone,
                     end = &mut to_client, if reads => match end {
                         Ok(()) => reads = false,
                         Err(end) => break end,
@@ -211,8 +226,8 @@ async fn from_client(pieces: &mut Pieces, flow: Flow, mut writer: impl AsyncWrit
         let header = piece.header;
         let step = match (header.kind, header.status) {
             (Kind::StreamHole, _) => Err(unsupported("a stream with holes")),
-            (_, Status::Error) => return End::Confirmed,
             (_, Status::Ok) if flow == Flow::Download => return End::Confirmed,
+            (_, Status::Error) => return End::Confirmed,
             (_, Status::Ok) => match writer.shutdown().await {
                 Ok(()) => return End::Confirmed,
                 Err(error) => Err(error),

@@ -38,6 +38,7 @@ use rpc::error::RemoteError;
 
 use crate::vm::AskError;
 
+use crate::config::Config;
 use crate::forward::Forward;
 use crate::isolate::{self, Isolation};
 use crate::store::Store;
@@ -63,6 +64,7 @@ impl From<AskError> for Failure {
 #[derive(Debug)]
 pub struct Service {
     pub(crate) paths: Paths,
+    pub(crate) config: Config,
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
@@ -72,13 +74,19 @@ pub struct Service {
 }
 
 impl Service {
+    /// With the settings that hold where no file says otherwise.
     pub fn open(paths: Paths) -> Arc<Self> {
+        let config = Config::default_for(paths.system);
+        Self::configured(paths, config)
+    }
+
+    pub fn configured(paths: Paths, config: Config) -> Arc<Self> {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
         let forward = Forward::new(crate::forward::Settings::default());
         let isolation = Isolation::new(&isolate::Settings::default(), &paths);
-        Arc::new(Self { paths, domains, events: Arc::default(), host, store, forward, isolation })
+        Arc::new(Self { paths, config, domains, events: Arc::default(), host, store, forward, isolation })
     }
 }
 

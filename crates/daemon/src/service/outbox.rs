@@ -123,17 +123,27 @@ impl Outbox {
 
     /// Waits until there is room for a piece of a stream.
     pub(crate) async fn room(&self) -> Result<(), Closed> {
+        self.when(|queue| match queue.closed {
+            Some(closed) => Some(Err(closed)),
+            None => (queue.bytes < ROOM).then_some(Ok(())),
+        })
+        .await
+    }
+
+    /// Waits until nothing is sent any more.
+    pub(crate) async fn closed(&self) {
+        self.when(|queue| queue.closed.map(drop)).await;
+    }
+
+    async fn when<T>(&self, ready: impl Fn(&Queue) -> Option<T>) -> T {
         loop {
-            let notified = self.room.notified();
-            {
-                let queue = locked(&self.queue);
-                match queue.closed {
-                    Some(closed) => return Err(closed),
-                    None if queue.bytes < ROOM => return Ok(()),
-                    None => {}
-                }
+            let mut notified = std::pin::pin!(self.room.notified());
+            notified.as_mut().enable();
+            let found = ready(&locked(&self.queue));
+            match found {
+                Some(found) => return found,
+                None => notified.await,
             }
-            notified.await;
         }
     }
 

@@ -80,7 +80,7 @@ mod tests {
             let text = definition(name);
             assert_eq!(printed(&text).is_some(), short, "{name}");
             let long = parsed(&text).unwrap();
-            assert_eq!(printed(&text).unwrap_or(long.clone()), long);
+            assert_eq!(printed(&text).unwrap_or_else(|| long.clone()), long);
         }
     }
 

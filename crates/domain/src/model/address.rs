@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Switch;
+use super::{Switch, kept::Kept};
 
 /// What any device may have beside its own settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct DeviceInfo {
     pub rom: Option<Rom>,
     /// `<acpi index=…>`.
     pub acpi_index: Option<u32>,
+    /// What the device has beyond the model.
+    pub kept: Kept,
 }
 
 impl DeviceInfo {

@@ -6,6 +6,7 @@
 
 mod assign;
 mod complete;
+mod kept;
 mod keyword;
 mod print;
 mod problem;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 pub use assign::AddressError;
 pub use complete::{CompleteError, MachineKind, Surroundings};
+pub use kept::Kept;
 pub use keyword::Keyword;
 pub use print::{PrintForm, PrintState, Secrets};
 pub use problem::{Problem, ProblemKind};
@@ -75,6 +77,8 @@ pub struct Domain {
     pub pm: PowerManagement,
     pub devices: Devices,
     pub launch_security: Option<LaunchSecurity>,
+    /// What the document has beyond the model, but for what belongs to a device.
+    pub kept: Kept,
 }
 
 keywords! {

@@ -138,6 +138,18 @@ pub(crate) fn change<T>(
     Ok(changed)
 }
 
+/// Makes `domain`, which was changed, the definition of the domain that it was read from: what the change left out is
+/// completed, what is not known here stays. On disk and in memory, without an event; its job is held. May block.
+pub(crate) fn redefine(service: &Service, vm: &Vm, mut domain: Domain) -> Result<(), Failure> {
+    let caps = service.host.caps(&crate::start::emulator(&domain))?;
+    crate::start::complete(&mut domain, &caps)
+        .map_err(|error| Box::new(RemoteError::xml_error(reasons(&error))))?;
+    change(service, vm, |definition| {
+        *definition = domain;
+        Ok(())
+    })
+}
+
 /// What a call is told that changes the definition of a domain that has none.
 pub(super) fn transient() -> Failure {
     let detail = "cannot change persistent config of a transient domain";

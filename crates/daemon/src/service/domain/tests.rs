@@ -12,8 +12,11 @@ use crate::service::{Answer, Client, Failure, Paths, Peer, Service, remote};
 
 const UUID: &str = "6d9ac89f-7a55-4ea6-93a3-2e7b36e6b1a6";
 
-fn client(rights: Rights) -> Arc<Client> {
-    Arc::new(Client::new(1, Peer { uid: 0, gid: 0, pid: None }, rights))
+async fn client(service: &Arc<Service>, rights: Rights) -> Arc<Client> {
+    let client = Arc::new(Client::new(1, Peer { uid: 0, gid: 0, pid: None }, rights));
+    let open = rpc::remote::connect::OpenArgs { name: None, flags: 0 };
+    remote(service, &client, Call::ConnectOpen(open)).await.unwrap();
+    client
 }
 
 fn open(state: &Path) -> Arc<Service> {
@@ -21,7 +24,7 @@ fn open(state: &Path) -> Arc<Service> {
 }
 
 async fn call(service: &Arc<Service>, call: Call<'_>) -> Result<Reply<'static>, String> {
-    match remote(service, &client(Rights::Full), call).await {
+    match remote(service, &client(service, Rights::Full).await, call).await {
         Ok(Answer::Reply(reply)) => Ok(reply),
         Ok(other) => Err(format!("{other:?}")),
         Err(failure) => Err(said(&failure)),
@@ -157,7 +160,9 @@ async fn passwords_are_for_those_who_may_write() {
     assert!(!dump(&service, &defined, 0).await.unwrap().contains("s3cret"));
     assert!(dump(&service, &defined, 1).await.unwrap().contains("passwd='s3cret'"));
     let args = common::DomFlags { dom: defined.clone(), flags: 1 };
-    let refused = remote(&service, &client(Rights::Read), Call::DomainGetXmlDesc(args)).await.unwrap_err();
+    let refused = remote(&service, &client(&service, Rights::Read).await, Call::DomainGetXmlDesc(args))
+        .await
+        .unwrap_err();
     assert_eq!(said(&refused), "operation forbidden: virDomainGetXMLDesc with secure flag");
     let unknown = dump(&service, &defined, 16).await.unwrap_err();
     assert_eq!(unknown, "invalid argument: unsupported flags (0x10) in function virDomainGetXMLDesc");

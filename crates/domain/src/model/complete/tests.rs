@@ -332,6 +332,7 @@ fn nothing_goes_where_a_device_is_that_is_not_modelled() {
     expect![[r#"
         <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/>
         <address type='pci' domain='0x0000' bus='0x00' slot='0x04' function='0x0'/>
+        <sound model='ich6'><address type='pci' bus='0' slot='0x03' function='0'/></sound>
     "#]]
     .assert_eq(&lines(&domain, &["slot='0x03'", "slot='0x04'", "slot='0x02'"]));
 }

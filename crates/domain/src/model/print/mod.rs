@@ -105,4 +105,5 @@ fn print_domain(domain: &Domain, form: PrintForm) -> Node {
         )
         .child(devices::print_devices(&domain.devices, form))
         .maybe(domain.launch_security.as_ref().map(launch_security::print_launch_security))
+        .keeping(&domain.kept)
 }

@@ -1,38 +1,53 @@
 //! Elements about to be printed, and how libvirt lays them out: two spaces a level, single quotes.
 
-use std::fmt::{Display, Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{Display, Write as _},
+};
 
-use crate::model::{Keyword, Switch, memory::Kib};
+use crate::model::{
+    Kept, Keyword, Switch,
+    kept::{Piece, Raw, What},
+    memory::Kib,
+};
 
 /// An element.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
+    name: Cow<'static, str>,
+    attributes: Vec<(Cow<'static, str>, String)>,
     content: Content,
+    /// It is there only for what is kept in it.
+    is_made: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Content {
     Children(Vec<Child>),
-    Text(String),
+    /// Text, and the elements that are kept beside it.
+    Text(String, Vec<Raw>),
 }
 
 #[derive(Clone, Debug)]
 enum Child {
     Node(Node),
-    /// XML that is printed as it is, whatever its layout.
-    Raw(String),
+    /// XML that is printed as it is.
+    Raw(Raw),
 }
 
 impl Node {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, attributes: Vec::new(), content: Content::Children(Vec::new()) }
+        Self {
+            name: Cow::Borrowed(name),
+            attributes: Vec::new(),
+            content: Content::Children(Vec::new()),
+            is_made: false,
+        }
     }
 
     /// An element with nothing but text.
     pub(super) fn of_text(name: &'static str, text: impl Display) -> Self {
-        Self { content: Content::Text(text.to_string()), ..Self::new(name) }
+        Self { content: Content::Text(text.to_string(), Vec::new()), ..Self::new(name) }
     }
 
     /// An element with a size in KiB.
@@ -43,7 +58,7 @@ impl Node {
     // Attributes
 
     pub(super) fn attr(mut self, name: &'static str, value: impl Display) -> Self {
-        self.attributes.push((name, value.to_string()));
+        self.attributes.push((Cow::Borrowed(name), value.to_string()));
         self
     }
 
@@ -70,7 +85,7 @@ impl Node {
 
     pub(super) fn text(mut self, text: Option<impl Display>) -> Self {
         if let Some(text) = text {
-            self.content = Content::Text(text.to_string());
+            self.content = Content::Text(text.to_string(), Vec::new());
         }
         self
     }
@@ -82,7 +97,7 @@ impl Node {
     fn push_child(&mut self, child: Child) {
         match &mut self.content {
             Content::Children(children) => children.push(child),
-            Content::Text(_) => self.content = Content::Children(vec![child]),
+            Content::Text(..) => self.content = Content::Children(vec![child]),
         }
     }
 
@@ -107,7 +122,7 @@ impl Node {
 
     pub(super) fn raw(mut self, xml: Option<&str>) -> Self {
         if let Some(xml) = xml {
-            self.push_child(Child::Raw(xml.to_owned()));
+            self.push_child(Child::Raw(Raw::new(xml)));
         }
         self
     }
@@ -131,9 +146,73 @@ impl Node {
     pub(super) fn unless_empty(self) -> Option<Self> {
         let has_content = match &self.content {
             Content::Children(children) => !children.is_empty(),
-            Content::Text(_) => true,
+            Content::Text(..) => true,
         };
         (has_content || !self.attributes.is_empty()).then_some(self)
+    }
+
+    // What the model does not have
+
+    /// The element with what was kept of it beyond the model.
+    pub(super) fn keeping(mut self, kept: &Kept) -> Self {
+        for piece in kept.pieces() {
+            self.take(piece);
+        }
+        self
+    }
+
+    fn take(&mut self, piece: &Piece) {
+        let mut at = self;
+        for (depth, step) in piece.path.iter().enumerate() {
+            let Content::Children(children) = &mut at.content else { return };
+            let mut same = (0..children.len()).filter(
+                |child| matches!(children.get(*child), Some(Child::Node(node)) if node.name == step.name),
+            );
+            let found = same.nth(step.index);
+            if depth + 1 == piece.path.len()
+                && let What::Instead(raw) = &piece.what
+            {
+                if let Some(child) = found.and_then(|found| children.get_mut(found)) {
+                    *child = Child::Raw(raw.clone());
+                }
+                return;
+            }
+            let place = found.unwrap_or_else(|| {
+                let name = Cow::Owned(step.name.clone());
+                let missing = Self { name, is_made: true, ..Self::new("") };
+                children.push(Child::Node(missing));
+                children.len() - 1
+            });
+            let Some(Child::Node(node)) = children.get_mut(place) else { return };
+            at = node;
+        }
+        match &piece.what {
+            What::Attribute { name, value } => {
+                if !at.attributes.iter().any(|(known, _)| known == name) {
+                    at.attributes.push((Cow::Owned(name.clone()), value.clone()));
+                }
+            }
+            What::Element(raw) => at.push_raw(raw),
+            What::Only { name, raw } => {
+                if let Content::Children(children) = &mut at.content {
+                    let of_this_name =
+                        |child: &Child| matches!(child, Child::Node(node) if node.name == *name);
+                    if let Some(place) = children.iter_mut().find(|child| of_this_name(child)) {
+                        *place = Child::Raw(raw.clone());
+                        return;
+                    }
+                }
+                at.push_raw(raw);
+            }
+            What::Instead(_) => {}
+        }
+    }
+
+    fn push_raw(&mut self, raw: &Raw) {
+        match &mut self.content {
+            Content::Children(children) => children.push(Child::Raw(raw.clone())),
+            Content::Text(_, beside) => beside.push(raw.clone()),
+        }
     }
 
     /// The element as text, with a line break at the end.
@@ -146,13 +225,24 @@ impl Node {
     fn print_into(&self, out: &mut String, depth: usize) {
         indent(out, depth);
         out.push('<');
-        out.push_str(self.name);
+        out.push_str(&self.name);
         for (name, value) in &self.attributes {
             // Writing into a string cannot fail.
             let _ = write!(out, " {name}='{}'", Escaped(value));
         }
         match &self.content {
             Content::Children(children) if children.is_empty() => out.push_str("/>\n"),
+            // White space would be text where the model looks for text and found none.
+            Content::Children(children) if self.is_made => {
+                out.push('>');
+                for child in children {
+                    match child {
+                        Child::Node(node) => node.print_into(out, 0),
+                        Child::Raw(raw) => raw.print_into(out, &"  ".repeat(depth)),
+                    }
+                }
+                let _ = writeln!(out, "</{}>", self.name);
+            }
             Content::Children(children) => {
                 out.push_str(">\n");
                 for child in children {
@@ -161,8 +251,12 @@ impl Node {
                 indent(out, depth);
                 let _ = writeln!(out, "</{}>", self.name);
             }
-            Content::Text(text) => {
-                let _ = writeln!(out, ">{}</{}>", Escaped(text), self.name);
+            Content::Text(text, beside) => {
+                let _ = write!(out, ">{}", Escaped(text));
+                for raw in beside {
+                    raw.print_into(out, &"  ".repeat(depth));
+                }
+                let _ = writeln!(out, "</{}>", self.name);
             }
         }
     }
@@ -174,7 +268,7 @@ impl Child {
             Self::Node(node) => node.print_into(out, depth),
             Self::Raw(xml) => {
                 indent(out, depth);
-                out.push_str(xml);
+                xml.print_into(out, &"  ".repeat(depth));
                 out.push('\n');
             }
         }

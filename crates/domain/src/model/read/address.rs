@@ -4,6 +4,7 @@ use super::{reader::Reader, values::parse_number};
 use crate::model::{
     address::{Address, DeviceInfo, DriveAddress, PciAddress, Rom, UsbAddress, VirtioSerialAddress},
     devices::VirtioOptions,
+    kept::Kept,
 };
 
 /// The parts of a device that its kind has in common with all others.
@@ -20,6 +21,7 @@ pub(super) fn read_info(device: &Reader<'_, '_>) -> DeviceInfo {
             file: rom.string("file"),
         }),
         acpi_index: device.child("acpi").and_then(|acpi| acpi.number("index")),
+        kept: Kept::default(),
     }
 }
 

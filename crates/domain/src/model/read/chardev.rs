@@ -79,7 +79,7 @@ pub(super) fn read_channel(reader: &Reader<'_, '_>) -> Option<Channel> {
             }),
         },
         None => {
-            reader.settle();
+            reader.leave();
             return None;
         }
     };

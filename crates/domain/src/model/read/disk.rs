@@ -65,7 +65,7 @@ fn read_target(disk: &Reader<'_, '_>) -> Option<DiskTarget> {
         Some(_) => match reader.discriminator("bus") {
             Some(bus) => Some(bus),
             None => {
-                disk.settle();
+                disk.leave();
                 return None;
             }
         },

@@ -36,7 +36,7 @@ pub(super) fn read_graphics(reader: &Reader<'_, '_>) -> Option<Graphics> {
             }
         }
         Some(kind) => {
-            reader.not_modelled(&format!("displays of the kind `{kind}` are not supported"));
+            reader.stub(&format!("displays of the kind `{kind}` are not supported"));
             return Some(Graphics {
                 kind: GraphicsKind::Other { kind: kind.to_owned() },
                 listens: Vec::new(),
@@ -177,7 +177,7 @@ pub(super) fn read_video(reader: &Reader<'_, '_>) -> Option<Video> {
     };
     if model.element().attribute("type").is_some() {
         let Some(kind) = model.discriminator("type") else {
-            reader.settle();
+            reader.leave();
             return None;
         };
         video.model = Some(kind);

@@ -102,9 +102,9 @@ fn read_source(reader: &Reader<'_, '_>) -> InterfaceSource {
             }
         }
         Some(kind) => {
-            reader.not_modelled(&format!("interfaces of the kind `{kind}` are not supported"));
+            reader.partly_modelled(&format!("interfaces of the kind `{kind}` are not supported"));
             if let Some(source) = &source {
-                source.settle();
+                source.leave();
             }
             InterfaceSource::Other { kind: kind.to_owned() }
         }

@@ -9,7 +9,7 @@ pub(super) fn read_launch_security(reader: &Reader<'_, '_>) -> Option<LaunchSecu
         Some("sev") => Some(LaunchSecurity::Sev(read_sev(reader))),
         Some("sev-snp") => Some(LaunchSecurity::SevSnp(Box::new(read_snp(reader)))),
         Some(kind) => {
-            reader.not_modelled(&format!("launch security of the kind `{kind}` is not supported"));
+            reader.stub(&format!("launch security of the kind `{kind}` is not supported"));
             Some(LaunchSecurity::Other { kind: kind.to_owned() })
         }
         None => {

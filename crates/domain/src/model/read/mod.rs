@@ -12,13 +12,14 @@ mod features;
 mod graphics;
 mod interface;
 mod launch_security;
+mod leftovers;
 mod memory;
 mod os;
 mod reader;
 mod small_devices;
 mod values;
 
-use super::{Domain, GenId, PowerManagement, Problem};
+use super::{Domain, GenId, Kept, PowerManagement, Problem};
 use crate::Document;
 
 use reader::{Problems, Reader};
@@ -28,7 +29,8 @@ impl Domain {
     /// What the document says, and what in it is wrong or unknown, in the order of the document.
     pub fn read(document: &Document) -> (Self, Vec<Problem>) {
         let problems = Problems::default();
-        let domain = read_domain(&Reader::new(document.root(), &problems));
+        let mut domain = read_domain(&Reader::new(document.root(), &problems));
+        leftovers::keep(&mut domain, problems.take_leftovers());
         (domain, problems.into_sorted())
     }
 }
@@ -84,6 +86,7 @@ fn read_domain(reader: &Reader<'_, '_>) -> Domain {
         devices: reader.child("devices").map(|list| devices::read_devices(&list)).unwrap_or_default(),
         launch_security: launch_security
             .and_then(|security| launch_security::read_launch_security(&security)),
+        kept: Kept::default(),
     }
 }
 

@@ -72,7 +72,7 @@ fn read_nvram(reader: &Reader<'_, '_>) -> Nvram {
             nvram.path = reader.child("source").map(|source| source.required_string("file"));
         }
         Some(kind) => {
-            reader.not_modelled(&format!("variables on a `{kind}` source are not supported"));
+            reader.stub(&format!("variables on a `{kind}` source are not supported"));
         }
     }
     nvram

@@ -15,12 +15,58 @@ use crate::{
 
 /// Collects problems while many readers are alive; no more than a bounded number of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(super) struct Problems<'d> {
     malformed: RefCell<Vec<Problem>>,
     not_modelled: RefCell<Vec<Problem>>,
+    leftovers: RefCell<Vec<Leftover<'d>>>,
 }
 
-impl Problems {
+/// What the model has no place for, all of it: there are no more than the document has nodes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leftover<'d> {
+    /// The element that is left over, or of which something is.
+    pub(super) element: Element<'d>,
+    pub(super) part: Part<'d>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'d> {
+    Attribute(Attribute<'d>),
+    /// A declaration of a namespace, which matters only where something left over uses it.
+    Namespace(Attribute<'d>),
+    Whole,
+    /// The whole of an element that is given once at most.
+    Only,
+    /// The whole of an element of which the model has no more than that it is there.
+    Instead,
+}
+
+impl Part<'_> {
+    pub(super) fn is_whole(self) -> bool {
+        matches!(self, Self::Whole | Self::Only | Self::Instead)
+    }
+}
+
+impl Leftover<'_> {
+    /// Whether a name in it has that prefix.
+    pub(super) fn is_named_with(&self, prefix: &str) -> bool {
+        let is_with = |text: &str| {
+            text.match_indices(prefix).any(|(at, _)| {
+                let rest = text.get(at + prefix.len()..).unwrap_or_default();
+                rest.starts_with(':')
+            })
+        };
+        match self.part {
+            Part::Attribute(attribute) => is_with(attribute.name()),
+            Part::Namespace(_) => false,
+            Part::Whole | Part::Only | Part::Instead => {
+                is_with(self.element.span().of(self.element.document().text()))
+            }
+        }
+    }
+}
+
+impl<'d> Problems<'d> {
     /// More problems of one kind than this are not worth reading, and must not eat memory.
     const MOST: usize = 1000;
 
@@ -32,6 +78,14 @@ impl Problems {
         if same_kind.len() < Self::MOST {
             same_kind.push(problem());
         }
+    }
+
+    fn keep(&self, element: Element<'d>, part: Part<'d>) {
+        self.leftovers.borrow_mut().push(Leftover { element, part });
+    }
+
+    pub(super) fn take_leftovers(&self) -> Vec<Leftover<'d>> {
+        self.leftovers.take()
     }
 
     /// The problems in the order of the document.
@@ -70,22 +124,28 @@ impl Names {
 /// One element being read.
 pub(super) struct Reader<'d, 'p> {
     element: Element<'d>,
-    problems: &'p Problems,
+    problems: &'p Problems<'d>,
     /// Those of the element's attributes that were asked for, one bit each.
     taken_attributes: Cell<[u64; MAX_ATTRIBUTES / 64]>,
     taken_children: RefCell<Names>,
     /// The element is reported as a whole, or was taken as it stands.
     is_settled: Cell<bool>,
+    /// Nothing of what is left over is reported.
+    is_quiet: Cell<bool>,
+    /// There is one such element at most.
+    is_only: bool,
 }
 
 impl<'d, 'p> Reader<'d, 'p> {
-    pub(super) fn new(element: Element<'d>, problems: &'p Problems) -> Self {
+    pub(super) fn new(element: Element<'d>, problems: &'p Problems<'d>) -> Self {
         Self {
             element,
             problems,
             taken_attributes: Cell::default(),
             taken_children: RefCell::default(),
             is_settled: Cell::new(false),
+            is_quiet: Cell::new(false),
+            is_only: false,
         }
     }
 
@@ -153,6 +213,16 @@ impl<'d, 'p> Reader<'d, 'p> {
 
     /// An attribute of which sevirt knows some words: another word is not modelled rather than wrong.
     pub(super) fn known_word<K: Keyword>(&self, name: &'static str) -> Option<K> {
+        let known = self.reported_word(name);
+        if known.is_none()
+            && let Some(attribute) = self.element.attribute(name)
+        {
+            self.problems.keep(self.element, Part::Attribute(attribute));
+        }
+        known
+    }
+
+    fn reported_word<K: Keyword>(&self, name: &'static str) -> Option<K> {
         let attribute = self.attribute(name)?;
         let value = attribute.value();
         let known = K::from_word(&value);
@@ -167,9 +237,9 @@ impl<'d, 'p> Reader<'d, 'p> {
     /// The attribute without which the element means nothing: where it is missing or unknown the whole element
     /// is reported once, and nothing else of it.
     pub(super) fn discriminator<K: Keyword>(&self, name: &'static str) -> Option<K> {
-        let value = self.known_word(name);
+        let value = self.reported_word(name);
         if value.is_none() {
-            self.settle();
+            self.leave();
             if self.element.attribute(name).is_none() {
                 self.missing(&format!("attribute `{name}`"));
             }
@@ -216,11 +286,12 @@ impl<'d, 'p> Reader<'d, 'p> {
     /// The child of this name; a second one is a problem.
     pub(super) fn child(&self, name: &'static str) -> Option<Self> {
         let mut children = self.children(name);
-        let first = children.next()?;
+        let mut first = children.next()?;
         for surplus in children {
             surplus.settle();
             surplus.malformed(surplus.element.start_tag_span(), "given more than once");
         }
+        first.is_only = true;
         Some(first)
     }
 
@@ -325,9 +396,33 @@ impl<'d, 'p> Reader<'d, 'p> {
         self.is_settled.set(true);
     }
 
-    /// Reports the whole element as one that sevirt has no notion of.
-    pub(super) fn not_modelled(&self, message: &str) {
+    /// Keeps the element as it stands, outside the model: nothing below it is reported.
+    pub(super) fn leave(&self) {
         self.settle();
+        self.problems.keep(self.element, if self.is_only { Part::Only } else { Part::Whole });
+    }
+
+    /// Keeps the element as it stands in place of the model's, which only knows that it is there.
+    pub(super) fn leave_stub(&self) {
+        self.settle();
+        self.problems.keep(self.element, if self.is_only { Part::Only } else { Part::Instead });
+    }
+
+    /// Reports the whole element as one that sevirt has no notion of, and keeps it outside the model.
+    pub(super) fn not_modelled(&self, message: &str) {
+        self.leave();
+        self.report(ProblemKind::NotModelled, self.element.start_tag_span(), "", message);
+    }
+
+    /// The same for an element of which the model knows that it is there.
+    pub(super) fn stub(&self, message: &str) {
+        self.leave_stub();
+        self.report(ProblemKind::NotModelled, self.element.start_tag_span(), "", message);
+    }
+
+    /// Reports the whole element, of which the model has a part; the rest is kept.
+    pub(super) fn partly_modelled(&self, message: &str) {
+        self.is_quiet.set(true);
         self.report(ProblemKind::NotModelled, self.element.start_tag_span(), "", message);
     }
 
@@ -368,14 +463,20 @@ impl Drop for Reader<'_, '_> {
         for (at, attribute) in self.element.attributes().enumerate() {
             let name = attribute.name();
             let is_taken = taken.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1);
-            if !is_taken && name != "xmlns" && !name.starts_with("xmlns:") {
-                let suffix = format!("@{name}");
-                self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported");
+            if name.starts_with("xmlns:") {
+                self.problems.keep(self.element, Part::Namespace(attribute));
+            } else if !is_taken && name != "xmlns" {
+                self.problems.keep(self.element, Part::Attribute(attribute));
+                if !self.is_quiet.get() {
+                    let suffix = format!("@{name}");
+                    self.report(ProblemKind::NotModelled, attribute.span(), &suffix, "not supported");
+                }
             }
         }
         for child in self.element.children() {
             if !self.taken_children.borrow().contains(child.name()) {
-                Reader::new(child, self.problems).not_modelled("not supported");
+                let child = Reader::new(child, self.problems);
+                if self.is_quiet.get() { child.leave() } else { child.not_modelled("not supported") }
             }
         }
     }

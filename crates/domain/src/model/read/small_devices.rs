@@ -106,7 +106,7 @@ pub(super) fn read_tpm(reader: &Reader<'_, '_>) -> Option<Tpm> {
         return None;
     };
     let Some(backend) = read_tpm_backend(&backend) else {
-        reader.settle();
+        reader.leave();
         return None;
     };
     Some(Tpm { model, backend, info: read_info(reader) })

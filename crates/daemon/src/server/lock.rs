@@ -1,0 +1,72 @@
+//! One daemon for one state directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Held while the daemon runs; the kernel lets go of it however the daemon ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("`{}` is served by another daemon{}: stop it first, or choose another --state-dir", directory.display(), held_by(*pid))]
+    Held { directory: PathBuf, pid: Option<u32> },
+    #[error("lock `{}`", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn held_by(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+impl Lock {
+    /// Takes the directory, which is made if need be.
+    pub(super) fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join("daemon.lock");
+        let at = |source| LockError::File { path: path.clone(), source };
+        std::fs::create_dir_all(directory).map_err(at)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                return Err(LockError::Held {
+                    directory: directory.to_owned(),
+                    pid: text.trim().parse().ok(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(at(source)),
+        }
+        // Who holds it is told to others; it is the lock that counts, so a full disk does not matter.
+        let _ = file.set_len(0).and_then(|()| file.rewind());
+        let _ = writeln!(file, "{}", std::process::id());
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_the_first_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("lib");
+        let first = Lock::take(&state).unwrap();
+        let error = Lock::take(&state).unwrap_err();
+        let pid = std::process::id();
+        assert!(matches!(error, LockError::Held { pid: Some(held), .. } if held == pid), "{error}");
+        assert!(error.to_string().contains(&format!("(pid {pid})")));
+        drop(first);
+        Lock::take(&state).unwrap();
+    }
+}

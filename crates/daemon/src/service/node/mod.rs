@@ -90,7 +90,10 @@ pub(super) fn suspend(args: &SuspendArgs) -> Failure {
 fn no_flags(flags: u32, known: u32, function: &'static str) -> Result<(), Failure> {
     match flags & !known {
         0 => Ok(()),
-        unknown => Err(Box::new(RemoteError::unsupported_flags(Origin::NONE, unknown, function))),
+        unknown => {
+            let origin = if function.starts_with("qemu") { Origin::QEMU } else { Origin::NONE };
+            Err(Box::new(RemoteError::unsupported_flags(origin, unknown, function)))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a program where libvirt is its own: in namespaces with an empty configuration, state and cache of libvirt's, and
-# an empty cache of sevirt's. Nothing outside is changed, and what the program starts ends with it. Wants root.
+# Runs a program where libvirt is its own: in namespaces with an empty configuration, state and cache of libvirt's and of
+# sevirt's. Nothing outside is changed, and what the program starts ends with it. Wants root.
 #
 #   scripts/private_libvirt.sh PROGRAM [ARGUMENT…]
 set -eu
@@ -11,7 +11,8 @@ if [ "${SEVIRT_PRIVATE_LIBVIRT-}" != yes ]; then
     # The first process of the new PID namespace is a shell, which reaps what libvirtd leaves to it.
     SEVIRT_PRIVATE_LIBVIRT=yes exec unshare --mount --propagation private --pid --fork --mount-proc "$0" "$@"
 fi
-for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run/libvirt /var/cache/sevirt; do
+for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run/libvirt \
+    /etc/sevirt /var/lib/sevirt /var/cache/sevirt /var/log/sevirt /run/sevirt; do
     mkdir -p "$directory"
     mount -t tmpfs -o mode=755 none "$directory"
 done

@@ -24,6 +24,13 @@ fi
 printf '\n%s\n' '== lint: 10,000 domains of 150 lines as one process on one core (target: 1.5 s), beside virt-xml-validate'
 scripts/bench-lint.sh
 
+printf '\n%s\n' '== the daemon, beside libvirtd'
+if [ "$(id -u)" = 0 ]; then
+    scripts/bench-daemon.sh
+else
+    echo 'not measured: it wants root'
+fi
+
 [ "${1-}" = --no-lab ] && exit 0
 printf '\n%s\n' '== the lab: stages of a one-vCPU guest that boots a kernel directly (target: 60 s on two idle cores)'
 start=$(date +%s)

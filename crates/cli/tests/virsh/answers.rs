@@ -1,0 +1,135 @@
+//! What a run of the script has printed, cut into answers, without what differs from run to run.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Stands before each command, and before each exit code.
+const MARK: char = '\u{1e}';
+
+/// The answer to one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The number of the line in the script.
+    pub(crate) line: u32,
+    /// As it was typed.
+    pub(crate) command: String,
+    /// Output and errors, in the order in which they came; what changes from run to run replaced.
+    pub(crate) output: String,
+    pub(crate) exit: i32,
+}
+
+/// What a line of a script does where libvirtd is the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Succeeds,
+    Fails,
+    /// The machine decides.
+    Depends,
+    /// Not shown, unless it fails.
+    Prepares,
+}
+
+/// The numbers of a script's lines, and what each is to do.
+pub(crate) fn script(text: &str) -> Vec<(u32, Expected)> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(line, number)| {
+            let expected = match line.split_once(' ') {
+                Some(("!", _)) => Expected::Fails,
+                Some(("?", _)) => Expected::Depends,
+                Some(("~", _)) => Expected::Prepares,
+                _ => Expected::Succeeds,
+            };
+            (number, expected)
+        })
+        .collect()
+}
+
+/// Cuts what `type.sh` has printed; the second value is the daemon's own exit code.
+pub(crate) fn parse(printed: &str, directory: &str) -> (Vec<Answer>, i32) {
+    let mut answers = Vec::new();
+    let mut parts = printed.split(MARK).skip(1);
+    while let Some(part) = parts.next() {
+        if let Some(code) = part.strip_prefix("end ") {
+            return (answers, code.trim().parse().unwrap());
+        }
+        let (head, output) = part.split_once('\n').unwrap();
+        let (line, command) = head.split_once(' ').unwrap();
+        let exit = parts.next().and_then(|exit| exit.strip_prefix("exit ")).unwrap_or_else(|| panic!("{part}: no exit"));
+        answers.push(Answer {
+            line: line.parse().unwrap(),
+            command: command.to_owned(),
+            output: normal(output, directory),
+            exit: exit.trim().parse().unwrap(),
+        });
+    }
+    panic!("the run did not end well; its last words:\n{}", answers.last().map_or(String::new(), Answer::to_string));
+}
+
+/// What is never the same twice, and what stands for it. Nothing else of an answer is touched but the spaces of tables.
+const VOLATILE: &[(&str, &str)] = &[
+    // Times: of events, of guests' and the host's processors.
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+0000", "TIME"),
+    (r"(?m)^(CPU time:? +)[\d.]+s$", "${1}SECONDS"),
+    (r"(?m)^(user|system|idle|iowait|usage|intr)(: +)[\d.]+( ?%)?$", "${1}${2}TIME"),
+    // Memory in use.
+    (r"(?m)^(free|buffers|cached)( *: +)\d+ KiB$", "${1}${2}KIB KiB"),
+    (r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
+    (r"(?m)^(rss|last_update|unused|available|usable|disk_caches|swap_in|swap_out|major_fault|minor_fault) \d+$", "${1} NUMBER"),
+    // Counters of running guests.
+    (r"(?m)^(  (?:cpu|balloon|vcpu|block|net|dirtyrate|vm)\.(?:[a-z0-9]+\.)*(?:time|user|system|wait|delay|halted|rss|last-update|reqs|bytes|times|pkts|hlt|sum|cur|exits|invlpg)[a-z._]*)=\d+$", "${1}=NUMBER"),
+    (r"(?m)^(sda (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
+    (r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
+    // What is numbered by the machine.
+    (r"/dev/pts/\d+", "/dev/pts/N"),
+    (r"(vnc://127\.0\.0\.1)?:\d+\b(?:\s|$)", "${1}:N\n"),
+    (r"port='59\d\d'", "port='59NN'"),
+    (r"libvirt-\d+|sevirt-\d+", "QMP-ID"),
+    (r"/tmp/virsh[A-Za-z0-9]+\.xml", "/tmp/virsh.xml"),
+];
+
+/// Columns of tables are as wide as their widest cell, which may be a path.
+const SPACES: &[(&str, &str)] = &[(r" {2,}", "  "), (r"-{4,}", "----"), (r"(?m)\s+$", "")];
+
+fn normal(output: &str, directory: &str) -> String {
+    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        let rules = VOLATILE.iter().chain(SPACES);
+        rules.map(|(pattern, with)| (Regex::new(pattern).unwrap(), *with)).collect()
+    });
+    let lead = output.chars().take_while(|character| *character == ' ').count();
+    let text = output.replace(directory, "@DIR@").replace('\r', "");
+    let text = RULES.iter().fold(text, |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned());
+    format!("{:lead$}{}\n", "", text.trim())
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {} (exit {})\n{}", self.line, self.command, self.exit, self.output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_cut_and_what_changes_is_replaced() {
+        let printed = "\u{1e}3 virsh a\n Path\n------------\n /tmp/x/disk   1\n\n\u{1e}exit 0\n\u{1e}9 virsh b\n2026-01-02 03:04:05.678+0000: event\n\n\u{1e}exit 1\n\u{1e}end 0\n";
+        let (answers, end) = parse(printed, "/tmp/x");
+        assert_eq!(end, 0);
+        let shown: Vec<String> = answers.iter().map(Answer::to_string).collect();
+        assert_eq!(
+            shown,
+            ["line 3: virsh a (exit 0)\n Path\n----\n @DIR@/disk  1\n", "line 9: virsh b (exit 1)\nTIME: event\n"]
+        );
+    }
+
+    #[test]
+    fn a_line_says_what_it_does() {
+        let lines = script("# head\n\nvirsh a\n! virsh b\n? virsh c\n~ virsh d\n");
+        use Expected::{Depends, Fails, Prepares, Succeeds};
+        assert_eq!(lines, [(3, Succeeds), (4, Fails), (5, Depends), (6, Prepares)]);
+    }
+}

@@ -57,15 +57,21 @@ pub(crate) fn parse(printed: &str, directory: &str) -> (Vec<Answer>, i32) {
         }
         let (head, output) = part.split_once('\n').unwrap();
         let (line, command) = head.split_once(' ').unwrap();
-        let exit = parts.next().and_then(|exit| exit.strip_prefix("exit ")).unwrap_or_else(|| panic!("{part}: no exit"));
+        let exit = parts
+            .next()
+            .and_then(|exit| exit.strip_prefix("exit "))
+            .unwrap_or_else(|| panic!("{part}: no exit"));
         answers.push(Answer {
             line: line.parse().unwrap(),
             command: command.to_owned(),
-            output: normal(output, directory),
+            output: normal(command, output, directory),
             exit: exit.trim().parse().unwrap(),
         });
     }
-    panic!("the run did not end well; its last words:\n{}", answers.last().map_or(String::new(), Answer::to_string));
+    panic!(
+        "the run did not end well; its last words:\n{}",
+        answers.last().map_or(String::new(), Answer::to_string)
+    );
 }
 
 /// What is never the same twice, and what stands for it. Nothing else of an answer is touched but the spaces of tables.
@@ -77,14 +83,20 @@ const VOLATILE: &[(&str, &str)] = &[
     // Memory in use.
     (r"(?m)^(free|buffers|cached)( *: +)\d+ KiB$", "${1}${2}KIB KiB"),
     (r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
-    (r"(?m)^(rss|last_update|unused|available|usable|disk_caches|swap_in|swap_out|major_fault|minor_fault) \d+$", "${1} NUMBER"),
+    (
+        r"(?m)^(rss|last_update|unused|available|usable|disk_caches|swap_in|swap_out|major_fault|minor_fault) \d+$",
+        "${1} NUMBER",
+    ),
     // Counters of running guests.
-    (r"(?m)^(  (?:cpu|balloon|vcpu|block|net|dirtyrate|vm)\.(?:[a-z0-9]+\.)*(?:time|user|system|wait|delay|halted|rss|last-update|reqs|bytes|times|pkts|hlt|sum|cur|exits|invlpg)[a-z._]*)=\d+$", "${1}=NUMBER"),
+    (
+        r"(?m)^(  (?:cpu|balloon|vcpu|block|net|dirtyrate|vm)\.(?:[a-z0-9]+\.)*(?:time|user|system|wait|delay|halted|rss|last-update|reqs|bytes|times|pkts|[a-z_]+\.(?:sum|cur)))=\d+$",
+        "${1}=NUMBER",
+    ),
     (r"(?m)^(sda (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
     (r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
     // What is numbered by the machine.
     (r"/dev/pts/\d+", "/dev/pts/N"),
-    (r"(vnc://127\.0\.0\.1)?:\d+\b(?:\s|$)", "${1}:N\n"),
+    (r"(?m)(127\.0\.0\.1|^):\d+$", "${1}:N"),
     (r"port='59\d\d'", "port='59NN'"),
     (r"libvirt-\d+|sevirt-\d+", "QMP-ID"),
     (r"/tmp/virsh[A-Za-z0-9]+\.xml", "/tmp/virsh.xml"),
@@ -93,15 +105,32 @@ const VOLATILE: &[(&str, &str)] = &[
 /// Columns of tables are as wide as their widest cell, which may be a path.
 const SPACES: &[(&str, &str)] = &[(r" {2,}", "  "), (r"-{4,}", "----"), (r"(?m)\s+$", "")];
 
-fn normal(output: &str, directory: &str) -> String {
+/// Lists whose order is chance with libvirtd.
+const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) ";
+
+fn normal(command: &str, output: &str, directory: &str) -> String {
     static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let rules = VOLATILE.iter().chain(SPACES);
         rules.map(|(pattern, with)| (Regex::new(pattern).unwrap(), *with)).collect()
     });
     let lead = output.chars().take_while(|character| *character == ' ').count();
     let text = output.replace(directory, "@DIR@").replace('\r', "");
-    let text = RULES.iter().fold(text, |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned());
-    format!("{:lead$}{}\n", "", text.trim())
+    let text =
+        RULES.iter().fold(text, |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned());
+    if text.trim().is_empty() { String::new() } else { format!("{:lead$}{}\n", "", text.trim()) }
+}
+
+/// Neighbouring lines of unordered lists, in order.
+fn sorted(command: &str, text: &str) -> String {
+    static UNORDERED_LINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(UNORDERED).unwrap());
+    let unordered = |line: &&str| UNORDERED_LINE.is_match(command) || UNORDERED_LINE.is_match(line);
+    let mut lines: Vec<&str> = text.lines().collect();
+    for run in lines.chunk_by_mut(|one, other| unordered(&one) == unordered(&other)) {
+        if run.first().is_some_and(unordered) {
+            run.sort_unstable();
+        }
+    }
+    lines.join("\n")
 }
 
 impl fmt::Display for Answer {
@@ -122,7 +151,10 @@ mod tests {
         let shown: Vec<String> = answers.iter().map(Answer::to_string).collect();
         assert_eq!(
             shown,
-            ["line 3: virsh a (exit 0)\n Path\n----\n @DIR@/disk  1\n", "line 9: virsh b (exit 1)\nTIME: event\n"]
+            [
+                "line 3: virsh a (exit 0)\n Path\n----\n @DIR@/disk  1\n",
+                "line 9: virsh b (exit 1)\nTIME: event\n"
+            ]
         );
     }
 

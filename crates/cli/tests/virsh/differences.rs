@@ -55,12 +55,18 @@ impl Table {
         if file.difference.len() > MOST_ROWS {
             return Err(format!("{} rows: at most {MOST_ROWS}", file.difference.len()));
         }
-        let whole = |pattern: &str| Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string());
+        let whole =
+            |pattern: &str| Regex::new(&format!("^(?:{pattern})$")).map_err(|error| error.to_string());
         let rows = file.difference.into_iter().map(|wanted| {
             if wanted.reason.is_empty() || !["native", "lab"].contains(&wanted.place.as_str()) {
                 return Err(format!("no reason, or an unknown place: {wanted:?}"));
             }
-            Ok(Row { command: whole(&wanted.command)?, pattern: whole(&wanted.pattern)?, wanted, used: false })
+            Ok(Row {
+                command: whole(&wanted.command)?,
+                pattern: whole(&wanted.pattern)?,
+                wanted,
+                used: false,
+            })
         });
         Ok(Self { rows: rows.collect::<Result<_, String>>()? })
     }
@@ -156,7 +162,9 @@ mod tests {
     fn the_table_is_short_and_gives_reasons() {
         let row = "[[difference]]\nwhere='lab'\ncommand='a'\npattern='b'\nreason='c'\n";
         assert!(Table::parse(&row.repeat(MOST_ROWS)).is_ok());
-        for (text, why) in [(row.repeat(MOST_ROWS + 1), "at most 40"), (row.replace("'c'", "''"), "no reason")] {
+        for (text, why) in
+            [(row.repeat(MOST_ROWS + 1), "at most 40"), (row.replace("'c'", "''"), "no reason")]
+        {
             let said = Table::parse(&text).err().unwrap_or_default();
             assert!(said.contains(why), "{said}");
         }

@@ -32,18 +32,23 @@ fn typed(daemon: &Path, script: &str, directory: &Path) -> Typed {
         .arg(daemon)
         .arg(format!("{DATA}/{script}"))
         .arg(directory)
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {}\n{told}", daemon.display(), output.status);
-    let (answers, end) = answers::parse(&String::from_utf8_lossy(&output.stdout), directory.to_str().unwrap());
+    let (answers, end) =
+        answers::parse(&String::from_utf8_lossy(&output.stdout), directory.to_str().unwrap());
     Typed { answers, end }
 }
 
 /// Directories whose paths are equally long, so that tables of both runs have the same columns.
 fn directories() -> [tempfile::TempDir; 2] {
-    ["libvirt", "sevirt-"].map(|name| tempfile::Builder::new().prefix(name).rand_bytes(6).tempdir_in("/tmp").unwrap())
+    ["libvirt", "sevirt-"]
+        .map(|name| tempfile::Builder::new().prefix(name).rand_bytes(6).tempdir_in("/tmp").unwrap())
 }
 
 fn sevirt() -> PathBuf {
@@ -55,8 +60,11 @@ fn every_command_answers_as_libvirts_daemon_does_but_for_what_the_table_says() {
     let script = "commands.virsh";
     let lines = answers::script(&std::fs::read_to_string(format!("{DATA}/{script}")).unwrap());
     let [theirs, ours] = directories();
-    let libvirtd = typed(Path::new("libvirtd"), script, theirs.path());
-    let sevirt = typed(&sevirt(), script, ours.path());
+    let (libvirtd, sevirt) = std::thread::scope(|scope| {
+        let libvirtd = scope.spawn(|| typed(Path::new("libvirtd"), script, theirs.path()));
+        let sevirt = typed(&sevirt(), script, ours.path());
+        (libvirtd.join().unwrap(), sevirt)
+    });
     let mut faults = unexpected(&lines, &libvirtd);
     let mut table = Table::load();
     faults.extend(table.compare(&libvirtd.answers, &sevirt.answers));

@@ -114,7 +114,7 @@ fn normal(command: &str, output: &str, directory: &str) -> String {
         rules.map(|(pattern, with)| (Regex::new(pattern).unwrap(), *with)).collect()
     });
     let lead = output.chars().take_while(|character| *character == ' ').count();
-    let text = output.replace(directory, "@DIR@").replace('\r', "");
+    let text = sorted(command, &output.replace(directory, "@DIR@").replace('\r', ""));
     let text =
         RULES.iter().fold(text, |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned());
     if text.trim().is_empty() { String::new() } else { format!("{:lead$}{}\n", "", text.trim()) }
@@ -125,7 +125,7 @@ fn sorted(command: &str, text: &str) -> String {
     static UNORDERED_LINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(UNORDERED).unwrap());
     let unordered = |line: &&str| UNORDERED_LINE.is_match(command) || UNORDERED_LINE.is_match(line);
     let mut lines: Vec<&str> = text.lines().collect();
-    for run in lines.chunk_by_mut(|one, other| unordered(&one) == unordered(&other)) {
+    for run in lines.chunk_by_mut(|one, other| unordered(one) == unordered(other)) {
         if run.first().is_some_and(unordered) {
             run.sort_unstable();
         }

@@ -9,6 +9,7 @@ pub mod hotplug;
 pub(crate) mod ids;
 mod launch;
 mod parts;
+mod settle;
 mod surroundings;
 mod taps;
 mod unmodelled;
@@ -33,6 +34,7 @@ pub use aliases::name_devices;
 pub use device::{Device, DeviceKind};
 pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
 pub use launch::{DirectBoot, LaunchInputs};
+pub use settle::settle_firmware;
 pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
 };

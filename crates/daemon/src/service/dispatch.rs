@@ -9,7 +9,7 @@ use rpc::remote::{Call, Reply};
 use rules::ops::Operation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::domain::{define, info, list, metadata, undefine, xml};
+use super::domain::{define, info, list, metadata, native, undefine, xml};
 use super::{Client, Failure, Service, connect, lifecycle, node};
 use crate::forward;
 use crate::store::Autostart;
@@ -152,6 +152,10 @@ pub(crate) async fn remote(
         C::DomainDefineXmlFlags(args) => {
             R::DomainDefineXmlFlags(define::define(service, &args.xml, args.flags).await?)
         }
+        C::ConnectDomainXmlToNative(args) => {
+            R::ConnectDomainXmlToNative(native::from_xml(service, &args).await?)
+        }
+        C::ConnectDomainXmlFromNative(_) => return Err(native::to_xml()),
         C::DomainUndefine(dom) => {
             R::DomainUndefine(undefine::undefine(service, service.domains.of(&dom)?, 0).await?)
         }

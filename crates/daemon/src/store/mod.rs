@@ -73,7 +73,7 @@ impl Store {
     /// finds nothing and writing says why.
     pub(crate) fn open(state: &Path) -> Self {
         let store = Self { domains: state.join("domains"), autostart: state.join("autostart") };
-        for directory in [&store.domains, &store.autostart] {
+        for directory in [&store.domains, &store.autostart, &state.join("nvram")] {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             if let Err(error) = made {
                 tracing::warn!(directory = %directory.display(), %error, "cannot make a state directory");

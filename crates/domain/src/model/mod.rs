@@ -8,6 +8,7 @@ mod assign;
 mod complete;
 mod kept;
 mod keyword;
+mod layout;
 mod print;
 mod problem;
 mod read;
@@ -31,6 +32,7 @@ pub use assign::AddressError;
 pub use complete::{CompleteError, MachineKind, Surroundings};
 pub use kept::Kept;
 pub use keyword::Keyword;
+pub use layout::laid_out;
 pub use print::{PrintForm, PrintState, Secrets};
 pub use problem::{Problem, ProblemKind};
 

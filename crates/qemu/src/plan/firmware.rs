@@ -220,10 +220,7 @@ fn variables(
     here: &Surroundings,
 ) -> Variables {
     let nvram = domain.os.nvram.clone().unwrap_or_default();
-    let extension = match format {
-        FirmwareFormat::Raw => "fd",
-        FirmwareFormat::Qcow2 => "qcow2",
-    };
+    let extension = super::settle::ending(format);
     let usual = || here.nvram_dir.join(format!("{}_VARS.{extension}", domain.name));
     let described = || template.map(|template| template.filename.clone());
     Variables {
@@ -233,7 +230,7 @@ fn variables(
     }
 }
 
-fn format_of(file: &FlashFile) -> FirmwareFormat {
+pub(super) fn format_of(file: &FlashFile) -> FirmwareFormat {
     if file.format == "qcow2" { FirmwareFormat::Qcow2 } else { FirmwareFormat::Raw }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot read")]
 
 mod domain_caps;
+mod firmware;
 mod host_cpu;
 mod replies;
 mod surroundings;
@@ -86,6 +87,12 @@ fn domain_capabilities_are_libvirts() {
         domain_caps::is_libvirts(&data, variant);
         say(&format!("<domainCapabilities> of x86_64{variant} is equal"));
     }
+}
+
+#[test]
+fn the_choice_of_a_firmware_is_libvirts() {
+    let Some(data) = data() else { return };
+    say(&format!("{} choices of a firmware are equal", firmware::are_libvirts(&data)));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use domain::Domain;
 use domain::model::Problem;
+use domain::model::os::{Firmware, LoaderKind};
+use qemu::plan::settle_firmware;
 use rpc::error::RemoteError;
 use rpc::remote::domain::RenameArgs;
 use rpc::remote::event::lifecycle;
@@ -42,6 +44,43 @@ pub(crate) fn ready(service: &Service, text: &str) -> Result<Ready, Failure> {
     Ok(Ready { name: domain.name.clone(), uuid: Uuid(uuid.into_bytes()), domain, unknown })
 }
 
+/// Fills in what a definition leaves to the host.
+fn complete(service: &Service, domain: &mut Domain) -> Result<(), Failure> {
+    let emulator = crate::start::emulator(domain);
+    let caps = service.host.caps(&emulator)?;
+    if let Some(machine) = domain.os.machine.as_deref().filter(|machine| caps.machine(machine).is_none()) {
+        return Err(Box::new(RemoteError::config_unsupported(format!(
+            "Emulator '{}' does not support machine type '{machine}'",
+            emulator.display()
+        ))));
+    }
+    crate::start::complete(domain, &caps)
+        .map_err(|error| Box::new(RemoteError::xml_error(reasons(&error))))?;
+    let leaves_firmware = domain.os.firmware.is_some() || domain.os.loader.is_some();
+    if leaves_firmware {
+        let facts = service.host.facts();
+        let descriptors: Vec<_> = facts.firmware.iter().map(|loader| &loader.descriptor).collect();
+        let (name, uuid) = (domain.name.clone(), domain.uuid);
+        settle_firmware(domain, &descriptors, |ending| variables_path(service, &name, uuid, ending));
+    }
+    Ok(())
+}
+
+/// Where a domain's variables go that names no file for them: a file of its own, even if another domain that was
+/// called like this has kept its one.
+fn variables_path(service: &Service, name: &str, uuid: Option<uuid::Uuid>, ending: &str) -> String {
+    let file = crate::store::file_name(name);
+    let stem = file.strip_suffix(".xml").unwrap_or(&file);
+    let directory = service.paths.state.join("nvram");
+    let usual = directory.join(format!("{stem}_VARS.{ending}"));
+    let own = uuid.map(|uuid| Uuid(uuid.into_bytes()));
+    if super::undefine::other_user(service, own, &usual).is_none() {
+        return usual.display().to_string();
+    }
+    let unique = uuid.map(|uuid| format!("-{uuid}")).unwrap_or_default();
+    directory.join(format!("{stem}{unique}_VARS.{ending}")).display().to_string()
+}
+
 /// Refuses what no QEMU of this host could ever run, as libvirt does at definition.
 fn refuse_unrunnable(domain: &Domain, unknown: &[Problem]) -> Result<(), Failure> {
     let unsupported = |detail: String| Err(Box::new(RemoteError::config_unsupported(detail)));
@@ -53,6 +92,10 @@ fn refuse_unrunnable(domain: &Domain, unknown: &[Problem]) -> Result<(), Failure
     let arch = domain.os.arch.as_deref().unwrap_or("x86_64");
     if !matches!(arch, "x86_64" | "i686") {
         return unsupported(format!("No emulator found for arch '{arch}'"));
+    }
+    let flash = domain.os.loader.as_ref().is_some_and(|loader| loader.kind == Some(LoaderKind::Pflash));
+    if (domain.os.firmware == Some(Firmware::Efi) || flash) && !domain.features.acpi {
+        return unsupported("UEFI requires ACPI on this architecture".to_owned());
     }
     if domain.title.as_ref().is_some_and(|title| title.contains('\n')) {
         return Err(Box::new(RemoteError::xml_error("Domain title can't contain newlines")));

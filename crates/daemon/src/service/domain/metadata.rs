@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::model::laid_out;
 use domain::{Document, Domain, Edit, Element, NewElement, Span};
 use rpc::error::{Code, Origin, RemoteError};
 use rpc::remote::domain::{GetMetadataArgs, SetMetadataArgs};
@@ -173,7 +174,7 @@ fn element(metadata: &str, uri: &str) -> Result<Option<String>, Failure> {
     }
     let declaration = prefix.map_or_else(|| "xmlns".to_owned(), |prefix| format!("xmlns:{prefix}"));
     edits.extend(Edit::remove_attribute(root, &declaration));
-    Ok(Some(edited(&alone, &edits)?.text().to_owned()))
+    Ok(Some(laid_out(edited(&alone, &edits)?.root())))
 }
 
 /// An application's element with all of its elements in its namespace.
@@ -217,8 +218,9 @@ fn replace(metadata: &str, uri: &str, new: Option<&str>) -> Result<Option<String
         return Ok(None);
     }
     let text = after.text();
-    Ok(Some(match new {
+    let text = match new {
         Some(new) => text.replacen(&format!("<{PLACE}/>"), new, 1),
         None => text.to_owned(),
-    }))
+    };
+    Ok(Some(laid_out(document(&text)?.root())))
 }

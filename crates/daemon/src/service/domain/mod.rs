@@ -4,6 +4,7 @@ pub(crate) mod define;
 pub(super) mod info;
 pub(super) mod list;
 pub(super) mod metadata;
+pub(super) mod native;
 pub(crate) mod undefine;
 pub(crate) mod xml;
 

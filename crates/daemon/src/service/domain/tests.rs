@@ -273,10 +273,19 @@ async fn applications_keep_their_metadata() {
 
     let app = "<app at='1'><b>x</b><c/></app>";
     set(2, Some(app), Some("u:app")).await.unwrap();
-    assert_eq!(get(2, Some("u:app")).await, app);
+    assert_eq!(get(2, Some("u:app")).await, "<app at=\"1\">\n  <b>x</b>\n  <c/>\n</app>");
     assert_eq!(get(2, Some("u:x")).await, "<y/>");
     let text = dump(&service, &dom, 2).await.unwrap();
-    assert!(text.contains("<app:app xmlns:app='u:app' at='1'><app:b>x</app:b><app:c/></app:app>"), "{text}");
+    let laid_out = "\
+  <metadata>
+    <x:y xmlns:x=\"u:x\"/>
+    <app:app xmlns:app=\"u:app\" at=\"1\">
+      <app:b>x</app:b>
+      <app:c/>
+    </app:app>
+  </metadata>
+";
+    assert!(text.contains(laid_out), "{text}");
     set(2, Some("<app/>"), Some("u:app")).await.unwrap();
     assert_eq!(get(2, Some("u:app")).await, "<app/>");
     set(2, None, Some("u:app")).await.unwrap();

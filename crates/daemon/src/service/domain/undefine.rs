@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rpc::error::RemoteError;
 use rpc::remote::event::lifecycle;
+use rpc::xdr::Uuid;
 
 use super::define::not_stored;
 use super::{exclusively, only_flags, xml};
@@ -71,7 +72,7 @@ fn variables(domain: &domain::Domain) -> Option<PathBuf> {
 
 /// Removes a domain's variables, unless they are another's too.
 fn remove_variables(service: &Service, vm: &Arc<Vm>, path: &Path) -> Result<(), Failure> {
-    if let Some(other) = other_user(service, vm, path) {
+    if let Some(other) = other_user(service, Some(vm.uuid), path) {
         let detail = format!("failed to remove nvram: {} is domain '{other}''s too", path.display());
         return Err(Box::new(RemoteError::operation_failed(detail)));
     }
@@ -81,10 +82,10 @@ fn remove_variables(service: &Service, vm: &Arc<Vm>, path: &Path) -> Result<(), 
     })
 }
 
-/// Another domain that names this file of variables.
-pub(crate) fn other_user(service: &Service, vm: &Arc<Vm>, path: &Path) -> Option<String> {
+/// Another domain than `own` that names this file of variables.
+pub(crate) fn other_user(service: &Service, own: Option<Uuid>, path: &Path) -> Option<String> {
     let path_text = path.to_str()?;
-    let others = service.domains.all().into_iter().filter(|other| !Arc::ptr_eq(other, vm));
+    let others = service.domains.all().into_iter().filter(|other| Some(other.uuid) != own);
     others
         .filter(|other| {
             // Most do not have the text, and only those that do are parsed.

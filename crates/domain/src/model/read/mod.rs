@@ -19,7 +19,7 @@ mod reader;
 mod small_devices;
 mod values;
 
-use super::{Domain, GenId, Kept, PowerManagement, Problem};
+use super::{Domain, GenId, Kept, PowerManagement, Problem, laid_out};
 use crate::Document;
 
 use reader::{Problems, Reader};
@@ -62,7 +62,7 @@ fn read_domain(reader: &Reader<'_, '_>) -> Domain {
         description: reader.child_text("description"),
         metadata: reader.child("metadata").map(|metadata| {
             metadata.settle();
-            metadata.element().span().of(metadata.element().document().text()).to_owned()
+            laid_out(metadata.element())
         }),
         max_memory: reader.child("maxMemory").and_then(|max| memory::read_max_memory(&max)),
         memory: memory.size,

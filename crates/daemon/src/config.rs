@@ -12,6 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 mod table;
 
+use crate::forward;
+
 pub use table::{KEYS, Key};
 
 /// What is in force.
@@ -21,6 +23,7 @@ pub struct Config {
     pub allow: Allow,
     pub limits: Limits,
     pub keepalive: Keepalive,
+    pub forward: forward::Settings,
     pub log: Log,
 }
 
@@ -102,6 +105,7 @@ impl Config {
             },
             limits: Limits { clients: 5000, clients_per_user: 1200, handshake: Duration::from_secs(30) },
             keepalive: Keepalive { interval: Duration::from_secs(5), count: 5 },
+            forward: forward::Settings::default(),
             log: Log { level: "info".into(), format: Format::Text },
         }
     }

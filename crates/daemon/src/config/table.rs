@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{Config, Format, Who};
+use crate::forward::Choice;
 
 /// One key.
 pub struct Key {
@@ -121,6 +122,21 @@ pub const KEYS: &[Key] = &[
         show: |config| Some(config.keepalive.count.to_string()),
     },
     Key {
+        section: "forward",
+        name: "network",
+        about: "Who answers net-* commands: \"auto\", libvirt's network daemon where it runs, else a network of the\n\
+                daemon's own; \"none\", always its own; or the path of a daemon's socket.",
+        set: |config, value| choice(value).map(|value| config.forward.network = value),
+        show: |config| Some(quoted(&config.forward.network.to_string())),
+    },
+    Key {
+        section: "forward",
+        name: "storage",
+        about: "The same for pool-* and vol-* commands.",
+        set: |config, value| choice(value).map(|value| config.forward.storage = value),
+        show: |config| Some(quoted(&config.forward.storage.to_string())),
+    },
+    Key {
         section: "log",
         name: "level",
         about: "error, warn, info, debug or trace; also by part, as in \"info,daemon::vm=debug\".",
@@ -208,6 +224,10 @@ fn list(value: &DeValue<'_>) -> Result<Vec<Who>, String> {
             }
         })
         .collect()
+}
+
+fn choice(value: &DeValue<'_>) -> Result<Choice, String> {
+    Choice::try_from(text(value)?.to_owned()).map_err(|error| error.to_string())
 }
 
 fn level(text: &str) -> Result<String, String> {

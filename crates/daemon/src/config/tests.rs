@@ -37,13 +37,13 @@ fn what_is_wrong_is_named_with_its_line() {
             line 9: allow.read: "@" is no user or group
             line 10: allow.write: a list, such as ["root", "@libvirt"], is wanted, not a string
             line 12: log.level: "loud" is none of off, error, warn, info, debug, trace
-            line 13: there is no section [tls], only [socket], [allow], [limits], [keepalive], [log]"#]],
+            line 13: there is no section [tls], only [socket], [allow], [limits], [keepalive], [forward], [log]"#]],
     );
     faults(
         "mode = '0600'\n",
-        &expect![[
-            r#"line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [log]"#
-        ]],
+        &expect![
+            "line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [forward], [log]"
+        ],
     );
     faults("[socket]\nmode = \n", &expect!["line 2: string values must be quoted, expected literal string"]);
 }

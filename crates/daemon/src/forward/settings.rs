@@ -1,23 +1,20 @@
 //! Where calls are forwarded to: `[forward]` of the configuration file.
 
+use std::fmt;
 use std::path::PathBuf;
-
-use serde::Deserialize;
 
 use super::Area;
 use crate::service::Paths;
 
 /// `[forward]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     pub network: Choice,
     pub storage: Choice,
 }
 
 /// `auto`, `none`, or the path of a socket.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Choice {
     /// libvirt's daemon, if its socket is where libvirt puts it. A daemon with a directory of its own
     /// (`--state-dir`) leaves the machine's alone.
@@ -43,6 +40,17 @@ impl TryFrom<String> for Choice {
             "none" => Ok(Self::None),
             path if path.starts_with('/') => Ok(Self::Socket(path.into())),
             _ => Err(ChoiceError(text)),
+        }
+    }
+}
+
+/// As it is configured.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::None => f.write_str("none"),
+            Self::Socket(path) => write!(f, "{}", path.display()),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Service {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
-        let forward = Forward::new(crate::forward::Settings::default());
+        let forward = Forward::new(config.forward.clone());
         let isolation = Isolation::new(&isolate::Settings::default(), &paths);
         Arc::new(Self { paths, config, domains, events: Arc::default(), host, store, forward, isolation })
     }

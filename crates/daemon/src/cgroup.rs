@@ -287,6 +287,12 @@ fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
     found
 }
 
+/// The directory of the group that a process is in, in the hierarchy that counts memory.
+pub(crate) fn of_process(pid: u32) -> Option<PathBuf> {
+    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    place(&own, &fs::read_to_string("/proc/self/mounts").ok()?)
+}
+
 /// The directory of a process's group, by its `/proc/PID/cgroup`: that of the hierarchy that counts memory.
 fn place(own: &str, mounts: &str) -> Option<PathBuf> {
     let hierarchies = hierarchies(mounts);

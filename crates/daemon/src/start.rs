@@ -287,6 +287,16 @@ pub fn plan(
     Plan::new(&domain, caps, &here).map_err(StartError::Plan)
 }
 
+/// What a plan for a device that is plugged into a running guest needs to know of the host. `domain_dir` is QEMU's own.
+pub(crate) fn surroundings_of_guest(
+    domain: &Domain,
+    caps: &Caps,
+    facts: &Facts,
+    domain_dir: &Path,
+) -> qemu::plan::Surroundings {
+    place::surroundings(domain, caps, facts, domain_dir, -1)
+}
+
 /// The QEMU that runs the domain.
 pub fn emulator(domain: &Domain) -> PathBuf {
     domain.devices.emulator.as_ref().map_or_else(|| PathBuf::from(DEFAULT_EMULATOR), PathBuf::from)

@@ -10,7 +10,7 @@ use rules::ops::Operation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, native, undefine, xml};
-use super::{Client, Failure, Service, connect, lifecycle, node};
+use super::{Client, Failure, Service, agent, connect, device, lifecycle, node, stats, tune};
 use crate::forward;
 use crate::store::Autostart;
 
@@ -196,9 +196,6 @@ pub(crate) async fn remote(
             R::DomainGetMetadata(metadata::get(&*service.domains.of(&args.dom)?, &args)?)
         }
         C::DomainSetMetadata(args) => R::DomainSetMetadata(metadata::set(service, &args).await?),
-        C::DomainGetHostname(args) => {
-            R::DomainGetHostname(info::hostname(&*service.domains.of(&args.dom)?, args.flags)?)
-        }
         C::DomainGetMessages(args) => {
             R::DomainGetMessages(service.domains.of(&args.dom).and_then(|_| info::messages(args.flags))?)
         }
@@ -303,6 +300,134 @@ pub(crate) async fn remote(
         }
 
         // Domains: devices, tuning, figures
+        C::DomainOpenConsole(args) => return device::open_console(service, &args),
+        C::DomainOpenChannel(args) => return device::open_channel(service, &args).await,
+        C::DomainScreenshot(args) => return device::screenshot(service, &args).await,
+        C::DomainAttachDevice(args) => R::DomainAttachDevice(device::attach(service, &args).await?),
+        C::DomainAttachDeviceFlags(args) => {
+            R::DomainAttachDeviceFlags(device::attach_flags(service, &args).await?)
+        }
+        C::DomainDetachDevice(args) => R::DomainDetachDevice(device::detach(service, &args).await?),
+        C::DomainDetachDeviceFlags(args) => {
+            R::DomainDetachDeviceFlags(device::detach_flags(service, &args).await?)
+        }
+        C::DomainDetachDeviceAlias(args) => {
+            R::DomainDetachDeviceAlias(device::detach_alias(service, &args).await?)
+        }
+        C::DomainUpdateDeviceFlags(args) => {
+            R::DomainUpdateDeviceFlags(device::update_flags(service, &args).await?)
+        }
+        C::DomainSendKey(args) => R::DomainSendKey(device::send_key(service, &args).await?),
+        C::DomainInjectNmi(args) => R::DomainInjectNmi(device::inject_nmi(service, &args).await?),
+        C::DomainBlockResize(args) => R::DomainBlockResize(device::block_resize(service, &args).await?),
+        C::DomainGetBlockJobInfo(args) => R::DomainGetBlockJobInfo(device::block_job_info(service, &args)?),
+        C::DomainGetJobInfo(dom) => R::DomainGetJobInfo(device::job_info(service, &dom)?),
+        C::DomainGetJobStats(args) => R::DomainGetJobStats(device::job_stats(service, &args)?),
+        C::DomainAbortJob(dom) => R::DomainAbortJob(device::abort_job(service, &dom)?),
+        C::DomainAbortJobFlags(args) => R::DomainAbortJobFlags(device::abort_job(service, &args.dom)?),
+        C::DomainGetControlInfo(args) => R::DomainGetControlInfo(device::control_info(service, &args)?),
+        C::DomainGetLaunchSecurityInfo(args) => {
+            R::DomainGetLaunchSecurityInfo(device::launch_security_info(service, &args).await?)
+        }
+        C::DomainSetLaunchSecurityState(args) => {
+            R::DomainSetLaunchSecurityState(device::set_launch_security_state(service, &args).await?)
+        }
+        C::DomainGetMemoryParameters(args) => {
+            R::DomainGetMemoryParameters(tune::get_memory_parameters(service, &args)?)
+        }
+        C::DomainSetMemoryParameters(args) => {
+            R::DomainSetMemoryParameters(tune::set_memory_parameters(service, &args).await?)
+        }
+        C::DomainSetMemory(args) => R::DomainSetMemory(tune::set_memory(service, &args).await?),
+        C::DomainSetMemoryFlags(args) => {
+            R::DomainSetMemoryFlags(tune::set_memory_flags(service, &args).await?)
+        }
+        C::DomainSetMaxMemory(args) => R::DomainSetMaxMemory(tune::set_max_memory(service, &args).await?),
+        C::DomainSetMemoryStatsPeriod(args) => {
+            R::DomainSetMemoryStatsPeriod(stats::set_period(service, &args).await?)
+        }
+        C::DomainSetVcpus(args) => R::DomainSetVcpus(tune::set_vcpus(service, &args).await?),
+        C::DomainSetVcpusFlags(args) => R::DomainSetVcpusFlags(tune::set_vcpus_flags(service, &args).await?),
+        C::DomainGetVcpusFlags(args) => R::DomainGetVcpusFlags(tune::get_vcpus_flags(service, &args).await?),
+        C::DomainGetVcpus(args) => R::DomainGetVcpus(tune::get_vcpus(service, &args).await?),
+        C::DomainGetVcpuPinInfo(args) => R::DomainGetVcpuPinInfo(tune::vcpu_pin_info(service, &args)?),
+        C::DomainPinVcpu(args) => R::DomainPinVcpu(tune::pin_vcpu(service, &args).await?),
+        C::DomainPinVcpuFlags(args) => R::DomainPinVcpuFlags(tune::pin_vcpu_flags(service, &args).await?),
+        C::DomainPinEmulator(args) => R::DomainPinEmulator(tune::pin_emulator(service, &args).await?),
+        C::DomainGetEmulatorPinInfo(args) => {
+            R::DomainGetEmulatorPinInfo(tune::emulator_pin_info(service, &args)?)
+        }
+        C::DomainGetIothreadInfo(args) => R::DomainGetIothreadInfo(tune::iothread_info(service, &args)?),
+        C::DomainAddIothread(args) => R::DomainAddIothread(tune::no_iothreads(service, &args.dom)?),
+        C::DomainDelIothread(args) => R::DomainDelIothread(tune::no_iothreads(service, &args.dom)?),
+        C::DomainPinIothread(args) => R::DomainPinIothread(tune::no_iothreads(service, &args.dom)?),
+        C::DomainSetIothreadParams(args) => {
+            R::DomainSetIothreadParams(tune::no_iothreads(service, &args.dom)?)
+        }
+        C::DomainGetSchedulerType(dom) => R::DomainGetSchedulerType(tune::scheduler_type(service, &dom)?),
+        C::DomainGetSchedulerParameters(args) => {
+            R::DomainGetSchedulerParameters(tune::get_scheduler(service, &args)?)
+        }
+        C::DomainGetSchedulerParametersFlags(args) => {
+            R::DomainGetSchedulerParametersFlags(tune::get_scheduler_flags(service, &args)?)
+        }
+        C::DomainSetSchedulerParameters(args) => R::DomainSetSchedulerParameters(tune::not_tuned(
+            service,
+            &args.dom,
+            "scheduler parameters of guests",
+        )?),
+        C::DomainSetSchedulerParametersFlags(args) => R::DomainSetSchedulerParametersFlags(tune::not_tuned(
+            service,
+            &args.dom,
+            "scheduler parameters of guests",
+        )?),
+        C::DomainGetBlkioParameters(args) => R::DomainGetBlkioParameters(tune::get_blkio(service, &args)?),
+        C::DomainSetBlkioParameters(args) => {
+            R::DomainSetBlkioParameters(tune::not_tuned(service, &args.dom, "weights of guests' block I/O")?)
+        }
+        C::DomainGetNumaParameters(args) => R::DomainGetNumaParameters(tune::get_numa(service, &args)?),
+        C::DomainSetNumaParameters(args) => {
+            R::DomainSetNumaParameters(tune::not_tuned(service, &args.dom, "NUMA nodes of guests")?)
+        }
+        C::DomainGetBlockIoTune(args) => R::DomainGetBlockIoTune(tune::get_block_io_tune(service, &args)?),
+        C::DomainSetBlockIoTune(args) => {
+            R::DomainSetBlockIoTune(tune::not_tuned(service, &args.dom, "rates of guests' disks")?)
+        }
+        C::DomainGetInterfaceParameters(args) => {
+            R::DomainGetInterfaceParameters(tune::get_interface_parameters(service, &args)?)
+        }
+        C::DomainSetInterfaceParameters(args) => R::DomainSetInterfaceParameters(tune::not_tuned(
+            service,
+            &args.dom,
+            "rates of guests' network interfaces",
+        )?),
+        C::ConnectGetAllDomainStats(args) => R::ConnectGetAllDomainStats(stats::all(service, &args).await?),
+        C::DomainMemoryStats(args) => R::DomainMemoryStats(stats::memory_stats(service, &args).await?),
+        C::DomainBlockStats(args) => R::DomainBlockStats(stats::block_stats(service, &args).await?),
+        C::DomainBlockStatsFlags(args) => {
+            R::DomainBlockStatsFlags(stats::block_stats_flags(service, &args).await?)
+        }
+        C::DomainGetBlockInfo(args) => R::DomainGetBlockInfo(stats::block_info(service, &args).await?),
+        C::DomainGetDiskErrors(args) => R::DomainGetDiskErrors(stats::disk_errors(service, &args).await?),
+        C::DomainInterfaceStats(args) => R::DomainInterfaceStats(stats::interface_stats(service, &args)?),
+        C::DomainInterfaceAddresses(args) => {
+            R::DomainInterfaceAddresses(stats::addresses(service, &args).await?)
+        }
+        C::DomainGetCpuStats(args) => R::DomainGetCpuStats(stats::cpu_stats(service, &args)?),
+        C::DomainGetHostname(args) => R::DomainGetHostname(agent::hostname(service, &args).await?),
+        C::DomainGetGuestInfo(args) => R::DomainGetGuestInfo(agent::guest_info(service, &args).await?),
+        C::DomainGetTime(args) => R::DomainGetTime(agent::get_time(service, &args).await?),
+        C::DomainSetTime(args) => R::DomainSetTime(agent::set_time(service, &args).await?),
+        C::DomainGetFsinfo(args) => R::DomainGetFsinfo(agent::fs_info(service, &args).await?),
+        C::DomainFsfreeze(args) => R::DomainFsfreeze(agent::freeze(service, &args).await?),
+        C::DomainFsthaw(args) => R::DomainFsthaw(agent::thaw(service, &args).await?),
+        C::DomainFstrim(args) => R::DomainFstrim(agent::trim(service, &args).await?),
+        C::DomainSetUserPassword(args) => {
+            R::DomainSetUserPassword(agent::set_user_password(service, &args).await?)
+        }
+        C::DomainAgentSetResponseTimeout(args) => {
+            R::DomainAgentSetResponseTimeout(agent::set_response_timeout(service, &args)?)
+        }
 
         // Networks
 

@@ -11,8 +11,10 @@
 
 #![allow(dead_code, reason = "parts that are not called yet")]
 
+mod agent;
 mod client;
 mod connect;
+mod device;
 mod dispatch;
 pub(crate) mod domain;
 pub(crate) mod domains;
@@ -21,8 +23,11 @@ mod host;
 mod lifecycle;
 mod node;
 pub(crate) mod outbox;
+mod params;
 mod passthrough;
 mod paths;
+mod stats;
+mod tune;
 
 use std::sync::Arc;
 
@@ -71,6 +76,8 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) forward: Forward,
     pub(crate) isolation: Isolation,
+    pub(crate) agents: agent::Agents,
+    pub(crate) consoles: device::Consoles,
 }
 
 impl Service {
@@ -86,7 +93,18 @@ impl Service {
         let domains = Domains::of_stored(store.load());
         let forward = Forward::new(config.forward.clone());
         let isolation = Isolation::new(&isolate::Settings::default(), &paths);
-        Arc::new(Self { paths, config, domains, events: Arc::default(), host, store, forward, isolation })
+        Arc::new(Self {
+            paths,
+            config,
+            domains,
+            events: Arc::default(),
+            host,
+            store,
+            forward,
+            isolation,
+            agents: agent::Agents::default(),
+            consoles: device::Consoles::default(),
+        })
     }
 }
 

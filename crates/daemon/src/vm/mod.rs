@@ -22,6 +22,7 @@ pub use foreground::Foreground;
 pub use guest::{ANSWER, AdoptError, Afterwards, AskError, Guest, How, Observer};
 pub use life::{Life, Reaction, Reactions, RunState, Standing, Still, UnsupportedReaction};
 pub use record::{Phase, Record, SevLaunch, boot};
+pub(crate) use rundir::QEMU as QEMU_DIR;
 pub use rundir::{RunDir, RunDirError, base};
 pub use state::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume, State, Verdict};
 pub use task::{ConsoleNotice, Log, Notice, Outcome, Owner, Request, run};

@@ -20,7 +20,7 @@ use super::record::{PROCESS, STATUS};
 const SOCKET_PATH_LIMIT: usize = 107;
 
 /// QEMU's own directory in it.
-const QEMU: &str = "qemu";
+pub(crate) const QEMU: &str = "qemu";
 
 /// A guest's run directory; dropping it removes it, unless it is to outlive this process.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc::error::{Code, Origin, RemoteError};
+use rpc::error::RemoteError;
 use rpc::remote::domain::{Info, SecurityLabel, SecurityLabelList, State};
 use rpc::xdr::{Chars, List, Text};
 
@@ -81,16 +81,6 @@ pub(in crate::service) async fn set_autostart(
         Ok(())
     })
     .await
-}
-
-/// The sources that `virDomainGetHostname` may be told to ask.
-const HOSTNAME_SOURCES: u32 = 3;
-
-pub(in crate::service) fn hostname(vm: &Vm, flags: u32) -> Result<Text<'static>, Failure> {
-    only_flags(flags, HOSTNAME_SOURCES, "virDomainGetHostname")?;
-    vm.must_run()?;
-    let detail = format!("no hostname found for domain {}", vm.name());
-    Err(Box::new(RemoteError::new(Code::NO_HOSTNAME, Origin::QEMU, detail)))
 }
 
 /// `virDomainMessageType`: deprecation, tainting, I/O errors.

@@ -1,0 +1,311 @@
+//! `update-device`: other media, links up and down, passwords.
+
+use std::sync::Arc;
+
+use domain::Domain;
+use domain::model::disk::{BackingStore, Disk, DiskDevice};
+use domain::model::graphics::{Graphics, GraphicsAuth, GraphicsKind};
+use domain::model::interface::{Interface, LinkState};
+use qemu::plan::hotplug;
+use qemu::qmp::device::{
+    BlockdevCloseTray, BlockdevInsertMedium, BlockdevOpenTray, BlockdevRemoveMedium, SetLink, SetPassword,
+};
+use qemu::qmp::figures::{Drive, QueryBlock};
+use rpc::error::RemoteError;
+use rpc::remote::common::DomXmlFlags;
+
+use super::affect::{self, affected, check, internal, missing, unsupported};
+use super::config::{self, alone};
+use super::fragment::{self, Device, Fragment};
+use super::{find, is_up, live, qemu_dir};
+use crate::service::domains::Vm;
+use crate::service::{Failure, Service, blocking};
+use crate::vm::Guest;
+
+/// `VIR_DOMAIN_DEVICE_MODIFY_FORCE`: against the guest's will.
+const FORCE: u32 = 4;
+
+/// `DOMAIN_UPDATE_DEVICE_FLAGS`.
+pub(crate) async fn update_flags(service: &Arc<Service>, args: &DomXmlFlags<'_>) -> Result<(), Failure> {
+    check(args.flags, affect::LIVE | affect::CONFIG | FORCE, "virDomainUpdateDeviceFlags")?;
+    let vm = service.domains.of(&args.dom)?;
+    let (service, this, xml, flags) =
+        (Arc::clone(service), Arc::clone(&vm), args.xml.to_string(), args.flags);
+    alone(&vm, async move {
+        let affected = affected(&this, flags)?;
+        let fragment = fragment::parse(&xml)?;
+        if affected.config {
+            let mut defined = affect::defined(&this)?;
+            redefine(&mut defined, &fragment)?;
+        }
+        if let Some(guest) = &affected.live {
+            update_live(&service, &this, guest, &fragment, flags & FORCE != 0).await?;
+        }
+        if affected.config {
+            config::change(&service, &this, move |domain| redefine(domain, &fragment)).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn update_live(
+    service: &Arc<Service>,
+    vm: &Arc<Vm>,
+    guest: &Arc<Guest>,
+    fragment: &Fragment,
+    force: bool,
+) -> Result<(), Failure> {
+    fragment.whole()?;
+    match &fragment.device {
+        Device::Disk(asked) => {
+            let live = guest.live();
+            let known = live.devices.disks.iter().find(|known| known.target.dev == asked.target.dev);
+            let known = known.ok_or_else(|| missing(format!("disk '{}' not found", asked.target.dev)))?;
+            match known.device {
+                DiskDevice::Cdrom | DiskDevice::Floppy => {
+                    change_medium(service, vm, guest, Disk::clone(asked), force).await
+                }
+                DiskDevice::Disk | DiskDevice::Lun => same_disk(known, asked),
+            }
+        }
+        Device::Interface(asked) => {
+            let mut live = Domain::clone(&guest.live());
+            let at = find::interface(&live.devices.interfaces, asked)?;
+            let known = live.devices.interfaces.get_mut(at).ok_or_else(|| internal("no interface"))?;
+            only_link(known, asked)?;
+            if is_up(known.link) != is_up(asked.link) {
+                let name = known.info.alias.clone().ok_or_else(|| internal("the interface has no alias"))?;
+                guest.ask(SetLink { name, up: is_up(asked.link) }).await?;
+            }
+            known.link = asked.link;
+            guest.set_live(live);
+            Ok(())
+        }
+        Device::Graphics(asked) => {
+            let mut live = Domain::clone(&guest.live());
+            let known = display(&mut live, asked)?;
+            let protocol = match &asked.kind {
+                GraphicsKind::Vnc(_) => "vnc",
+                _ => "spice",
+            };
+            let (Some(known), Some(asked)) = (auth(&mut known.kind), auth_of(&asked.kind)) else {
+                return Err(unsupported("live update of this display is not supported"));
+            };
+            if known.password_valid_to != asked.password_valid_to || known.connected != asked.connected {
+                return Err(unsupported("of a display that runs, only its password can be changed"));
+            }
+            if known.password != asked.password {
+                let password = asked.password.clone().ok_or_else(|| {
+                    unsupported("a display's password cannot be taken away while it runs: set another one")
+                })?;
+                guest.ask(SetPassword { protocol, password: password.clone() }).await?;
+                known.password = Some(password);
+                guest.set_live(live);
+            }
+            Ok(())
+        }
+        _ => Err(unsupported(format!("live update of device '{}' is not supported", fragment.kind))),
+    }
+}
+
+/// Of a disk that is no drive for media nothing is changed while it runs.
+fn same_disk(known: &Disk, asked: &Disk) -> Result<(), Failure> {
+    if asked.source.is_some() && known.source != asked.source {
+        return Err(unsupported(format!(
+            "the source of disk '{}' cannot be changed while the guest runs: only drives for media take another",
+            known.target.dev
+        )));
+    }
+    if asked.driver.cache.is_some() && known.driver.cache != asked.driver.cache
+        || asked.readonly != known.readonly
+        || asked.shareable != known.shareable
+    {
+        return Err(unsupported(format!("cannot modify disk '{}' while the guest runs", known.target.dev)));
+    }
+    Ok(())
+}
+
+/// Of an interface only its link is changed while it runs.
+fn only_link(known: &Interface, asked: &Interface) -> Result<(), Failure> {
+    let differs =
+        |what: &str| Err(unsupported(format!("cannot modify network device {what} while the guest runs")));
+    if known.source != asked.source {
+        return differs("source");
+    }
+    if asked.model.is_some() && known.model != asked.model {
+        return differs("model");
+    }
+    if asked.driver != Default::default() && known.driver != asked.driver || known.virtio != asked.virtio {
+        return differs("driver");
+    }
+    if asked.mtu.is_some() && known.mtu != asked.mtu {
+        return differs("MTU");
+    }
+    if asked.info.boot_order != known.info.boot_order {
+        return differs("boot index");
+    }
+    Ok(())
+}
+
+/// The display of the same kind.
+fn display<'d>(domain: &'d mut Domain, asked: &Graphics) -> Result<&'d mut Graphics, Failure> {
+    let kind = std::mem::discriminant(&asked.kind);
+    let found = domain.devices.graphics.iter_mut().find(|known| std::mem::discriminant(&known.kind) == kind);
+    found.ok_or_else(|| missing("cannot find existing graphics device to modify"))
+}
+
+fn auth(kind: &mut GraphicsKind) -> Option<&mut GraphicsAuth> {
+    match kind {
+        GraphicsKind::Vnc(vnc) => Some(&mut vnc.auth),
+        GraphicsKind::Spice(spice) => Some(&mut spice.auth),
+        _ => None,
+    }
+}
+
+fn auth_of(kind: &GraphicsKind) -> Option<&GraphicsAuth> {
+    match kind {
+        GraphicsKind::Vnc(vnc) => Some(&vnc.auth),
+        GraphicsKind::Spice(spice) => Some(&spice.auth),
+        _ => None,
+    }
+}
+
+/// Changes a definition.
+fn redefine(domain: &mut Domain, fragment: &Fragment) -> Result<(), Failure> {
+    fragment.whole()?;
+    match &fragment.device {
+        Device::Disk(asked) => {
+            let known = domain.devices.disks.iter_mut().find(|known| known.target.dev == asked.target.dev);
+            let known = known.ok_or_else(|| {
+                Box::new(RemoteError::invalid_arg(format!("target {} doesn't exist.", asked.target.dev)))
+            })?;
+            let mut new = Disk::clone(asked);
+            new.target.bus = new.target.bus.or(known.target.bus);
+            new.driver.name = new.driver.name.or_else(|| known.driver.name.clone());
+            new.driver.format = new.driver.format.or(known.driver.format);
+            new.readonly |= new.device == DiskDevice::Cdrom;
+            new.info.address = new.info.address.or_else(|| known.info.address.clone());
+            new.info.alias = users_own(new.info.alias).or_else(|| known.info.alias.clone());
+            new.backing_store = new.backing_store.filter(|below| *below != BackingStore::End);
+            *known = new;
+        }
+        Device::Interface(asked) => {
+            let at = find::interface(&domain.devices.interfaces, asked)?;
+            if let Some(known) = domain.devices.interfaces.get_mut(at) {
+                let mut new = (**asked).clone();
+                new.model = new.model.or_else(|| known.model.clone());
+                new.info.address = new.info.address.or_else(|| known.info.address.clone());
+                new.info.alias = users_own(new.info.alias).or_else(|| known.info.alias.clone());
+                new.link = asked.link.or_else(|| known.link.filter(|link| *link == LinkState::Up));
+                *known = new;
+            }
+        }
+        Device::Graphics(asked) => {
+            let new = (**asked).clone();
+            *display(domain, asked)? = new;
+        }
+        Device::MemBalloon(asked) => {
+            let mut new = asked.clone();
+            let known = domain.devices.memballoon.take();
+            new.info.address = new.info.address.or_else(|| known.and_then(|known| known.info.address));
+            new.info.alias = users_own(new.info.alias);
+            domain.devices.memballoon = Some(new);
+        }
+        _ => {
+            return Err(unsupported(format!(
+                "persistent update of device '{}' is not supported",
+                fragment.kind
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// An alias that the user gave; others belong to running guests.
+fn users_own(alias: Option<String>) -> Option<String> {
+    alias.filter(|alias| alias.starts_with("ua-"))
+}
+
+/// The medium that `attach-device` names, where the guest has a drive for it: it is put in there.
+pub(super) fn medium_of_drive(guest: &Guest, fragment: &Fragment) -> Option<Disk> {
+    let Device::Disk(asked) = &fragment.device else { return None };
+    let live = guest.live();
+    let known = live.devices.disks.iter().find(|known| known.target.dev == asked.target.dev)?;
+    let is_drive = |disk: &Disk| matches!(disk.device, DiskDevice::Cdrom | DiskDevice::Floppy);
+    (is_drive(known) && is_drive(asked)).then(|| Disk::clone(asked))
+}
+
+/// Puts another medium into a drive, or none.
+pub(super) async fn change_medium(
+    service: &Arc<Service>,
+    vm: &Arc<Vm>,
+    guest: &Arc<Guest>,
+    asked: Disk,
+    force: bool,
+) -> Result<(), Failure> {
+    let live = guest.live();
+    let target = asked.target.dev.clone();
+    let known = live.devices.disks.iter().find(|known| known.target.dev == target);
+    let known = known.ok_or_else(|| missing(format!("disk '{target}' not found")))?.clone();
+    let id = known.info.alias.clone().ok_or_else(|| internal("the drive has no alias"))?;
+    let mut new = known.clone();
+    new.source.clone_from(&asked.source);
+    new.startup_policy = asked.startup_policy;
+    new.driver.format = asked.driver.format.or(known.driver.format);
+    new.backing_store = asked.backing_store.filter(|below| matches!(below, BackingStore::Image(_)));
+    let before = live::nodes_of(service, guest, &live, &known).await?;
+    let (its, dir) = (Arc::clone(&live), qemu_dir(guest));
+    let here = blocking(service, move |service| live::surroundings(service, &its, &dir)).await?;
+    let node = live::next_node(guest).await?;
+    let medium = hotplug::medium(&new, node, &here).map_err(|error| live::planned(&error))?;
+    // The new one is there before the old one goes: what cannot be opened changes nothing.
+    let inserted = match medium {
+        None => None,
+        Some((steps, top)) => {
+            live::carry_out(guest, steps.clone()).await?;
+            Some((steps, top))
+        }
+    };
+    let changed = swap(guest, &id, &target, inserted.as_ref().map(|(_, top)| top.clone()), force).await;
+    if let Err(error) = changed {
+        if let Some((steps, _)) = inserted {
+            live::undo(guest, steps).await;
+        }
+        return Err(error);
+    }
+    live::undo(guest, before).await;
+    let mut live = Domain::clone(&guest.live());
+    if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
+        *known = new;
+    }
+    guest.set_live(live);
+    tracing::info!(domain = %vm.name(), drive = %target, "the medium was changed");
+    Ok(())
+}
+
+async fn swap(
+    guest: &Guest,
+    id: &str,
+    target: &str,
+    node: Option<String>,
+    force: bool,
+) -> Result<(), Failure> {
+    let named = || id.to_owned();
+    guest.ask(BlockdevOpenTray { id: named(), force }).await?;
+    let drives = guest.ask(QueryBlock).await?;
+    let drive: Option<&Drive> = drives.iter().find(|drive| drive.is_of(id));
+    if drive.is_some_and(|drive| drive.locked && drive.tray_open == Some(false)) {
+        return Err(Box::new(RemoteError::operation_failed(format!(
+            "the guest has locked the tray of '{target}' and was asked to open it: try again, or --force it"
+        ))));
+    }
+    if drive.is_some_and(|drive| drive.inserted.is_some()) {
+        guest.ask(BlockdevRemoveMedium { id: named() }).await?;
+    }
+    if let Some(node) = node {
+        guest.ask(BlockdevInsertMedium { id: named(), node }).await?;
+    }
+    guest.ask(BlockdevCloseTray { id: named() }).await?;
+    Ok(())
+}

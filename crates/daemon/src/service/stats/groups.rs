@@ -1,0 +1,155 @@
+//! The groups of figures that `domstats` knows, by libvirt's names.
+
+use domain::Domain;
+use qemu::qmp::figures::{QueryBalloon, QueryBlock, QueryBlockstats, QueryCpusFast};
+
+use super::{balloon, block, interface, proc};
+use crate::service::device::affect;
+use crate::service::domains::Vm;
+use crate::service::params::Params;
+use crate::vm::Guest;
+
+/// `virDomainStatsTypes`.
+const STATE: u32 = 1;
+const CPU_TOTAL: u32 = 2;
+const BALLOON: u32 = 4;
+const VCPU: u32 = 8;
+const INTERFACE: u32 = 16;
+const BLOCK: u32 = 32;
+const PERF: u32 = 64;
+const IOTHREAD: u32 = 128;
+const MEMORY: u32 = 256;
+const DIRTYRATE: u32 = 512;
+const VM: u32 = 1024;
+
+/// Those of which something is known. Of `PERF`, `IOTHREAD`, `MEMORY`, `DIRTYRATE` and `VM` libvirt has nothing for a
+/// guest that asks for none of it, and so has sevirt for any.
+pub(super) const ALL: u32 =
+    STATE | CPU_TOTAL | BALLOON | VCPU | INTERFACE | BLOCK | PERF | IOTHREAD | MEMORY | DIRTYRATE | VM;
+
+/// The figures of one domain. What cannot be had is left out.
+pub(super) async fn of(vm: &Vm, groups: u32) -> Params {
+    let mut params = Params::default();
+    let guest = vm.guest();
+    let domain = match &guest {
+        Some(guest) => (*guest.live()).clone(),
+        None => affect::defined(vm).unwrap_or_default(),
+    };
+    if groups & STATE != 0 {
+        let state = vm.run_state();
+        params.add("state.state", state.state);
+        params.add("state.reason", state.reason);
+    }
+    if groups & CPU_TOTAL != 0
+        && let Some(guest) = &guest
+        && let Ok(usage) = proc::process(guest.pid())
+    {
+        params.add("cpu.time", usage.user.saturating_add(usage.system));
+        params.add("cpu.user", usage.user);
+        params.add("cpu.system", usage.system);
+        params.add("cpu.cache.monitor.count", 0u32);
+    }
+    if groups & BALLOON != 0 {
+        balloon_group(&mut params, guest.as_deref(), &domain).await;
+    }
+    if groups & VCPU != 0 {
+        vcpu_group(&mut params, guest.as_deref(), &domain).await;
+    }
+    if groups & INTERFACE != 0 && guest.is_some() {
+        interface_group(&mut params, &domain);
+    }
+    if groups & BLOCK != 0 {
+        block_group(&mut params, guest.as_deref(), &domain).await;
+    }
+    params
+}
+
+async fn balloon_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
+    let Some(guest) = guest else {
+        params.add("balloon.current", domain.current_memory.unwrap_or(domain.memory).0);
+        params.add("balloon.maximum", domain.memory.0);
+        return;
+    };
+    let actual = guest.ask(QueryBalloon).await.map(|info| info.actual / 1024).ok();
+    params.add("balloon.current", actual.unwrap_or(domain.memory.0));
+    params.add("balloon.maximum", domain.memory.0);
+    let stats = balloon::guest_stats(guest, domain).await;
+    if let Some(stats) = &stats {
+        for (name, _, value) in balloon::figures(stats) {
+            params.add_some(format!("balloon.{name}"), value);
+        }
+    }
+    if let Ok(usage) = proc::process(guest.pid()) {
+        params.add("balloon.rss", usage.rss);
+    }
+}
+
+async fn vcpu_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
+    params.add("vcpu.current", domain.vcpu.current.unwrap_or(domain.vcpu.count));
+    params.add("vcpu.maximum", domain.vcpu.count);
+    let Some(guest) = guest else { return };
+    for thread in guest.ask(QueryCpusFast).await.unwrap_or_default() {
+        let Ok(usage) = proc::thread(guest.pid(), thread.thread_id) else { continue };
+        let index = thread.cpu_index;
+        // `virVcpuState`: 1 is running.
+        params.add(format!("vcpu.{index}.state"), 1i32);
+        params.add(format!("vcpu.{index}.time"), usage.user.saturating_add(usage.system));
+        params.add(format!("vcpu.{index}.wait"), 0u64);
+        params.add(format!("vcpu.{index}.delay"), proc::waits(guest.pid(), thread.thread_id).delay);
+    }
+}
+
+fn interface_group(params: &mut Params, domain: &Domain) {
+    let interfaces = &domain.devices.interfaces;
+    params.add("net.count", u32::try_from(interfaces.len()).unwrap_or(u32::MAX));
+    let devices = interface::host_devices();
+    for (index, found) in interfaces.iter().enumerate() {
+        let Some(name) = &found.target else { continue };
+        params.add(format!("net.{index}.name"), name.clone());
+        let Some(counters) = devices.get(name) else { continue };
+        for (what, value) in counters.as_guest().named() {
+            params.add(format!("net.{index}.{what}"), value);
+        }
+    }
+}
+
+async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
+    let disks = &domain.devices.disks;
+    params.add("block.count", u32::try_from(disks.len()).unwrap_or(u32::MAX));
+    let (drives, stats) = match guest {
+        Some(guest) => (
+            guest.ask(QueryBlock).await.unwrap_or_default(),
+            guest.ask(QueryBlockstats).await.unwrap_or_default(),
+        ),
+        None => (Vec::new(), Vec::new()),
+    };
+    for (index, disk) in disks.iter().enumerate() {
+        params.add(format!("block.{index}.name"), disk.target.dev.clone());
+        params.add_some(format!("block.{index}.path"), block::path(disk).map(str::to_owned));
+        let mut add = |name: &str, value: u64| params.add(format!("block.{index}.{name}"), value);
+        let alias = disk.info.alias.as_deref().unwrap_or_default();
+        let found = stats.iter().find(|stats| stats.is_of(alias)).map(|found| found.stats);
+        if let Some(counters) = found {
+            add("rd.reqs", counters.rd_operations);
+            add("rd.bytes", counters.rd_bytes);
+            add("rd.times", counters.rd_total_time_ns);
+            add("wr.reqs", counters.wr_operations);
+            add("wr.bytes", counters.wr_bytes);
+            add("wr.times", counters.wr_total_time_ns);
+            add("fl.reqs", counters.flush_operations);
+            add("fl.times", counters.flush_total_time_ns);
+        }
+        let image = drives.iter().find(|drive| drive.is_of(alias)).and_then(|drive| drive.inserted.as_ref());
+        if let Some(image) = image.map(|inserted| &inserted.image) {
+            add("allocation", found.unwrap_or_default().wr_highest_offset);
+            add("capacity", image.virtual_size);
+            add("physical", image.actual_size.unwrap_or_default());
+        } else if guest.is_none()
+            && let Some(Ok(sizes)) = block::sizes_of_file(disk).await
+        {
+            add("allocation", sizes.allocation);
+            add("capacity", sizes.capacity);
+            add("physical", sizes.physical);
+        }
+    }
+}

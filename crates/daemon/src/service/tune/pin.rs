@@ -1,0 +1,222 @@
+//! Where a guest's threads may run.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use domain::Domain;
+use domain::model::cpu::VcpuPin;
+use qemu::qmp::figures::QueryCpusFast;
+use rpc::error::RemoteError;
+use rpc::remote::common::DomFlags;
+use rpc::remote::object;
+use rpc::remote::tune::{
+    EmulatorPinInfoArgs, IothreadInfoReply, PinEmulatorArgs, PinInfoReply, PinVcpuArgs, PinVcpuFlagsArgs,
+    VcpuPinInfoArgs,
+};
+
+use super::cpuset::{Cpus, host_cpus};
+use crate::service::device::affect::{self, LIVE, affected, check, invalid, unsupported, view};
+use crate::service::device::config::{self, alone};
+use crate::service::{Failure, Service};
+use crate::vm::Guest;
+
+const IMPACT: u32 = LIVE | affect::CONFIG;
+
+/// `DOMAIN_GET_VCPU_PIN_INFO`.
+pub(crate) fn vcpu_pin_info(
+    service: &Service,
+    args: &VcpuPinInfoArgs<'_>,
+) -> Result<PinInfoReply<'static>, Failure> {
+    check(args.flags, IMPACT, "virDomainGetVcpuPinInfo")?;
+    let vm = service.domains.of(&args.dom)?;
+    let view = view(&vm, args.flags)?;
+    let domain = view.domain();
+    let length = length(args.maplen)?;
+    let most = usize::try_from(args.ncpumaps).map_err(|_| invalid("ncpumaps must not be negative"))?;
+    let vcpus = usize::try_from(domain.vcpu.count).unwrap_or(usize::MAX).min(most).min(16384);
+    if vcpus.saturating_mul(length) > 8 << 20 {
+        return Err(invalid("more CPU maps are asked for than an answer holds"));
+    }
+    let mut maps = Vec::new();
+    for vcpu in (0..).take(vcpus) {
+        maps.extend(pinned(domain, vcpu).unwrap_or_else(|| Cpus::first(host_cpus())).bits(length));
+    }
+    Ok(PinInfoReply { cpumaps: maps.into(), num: i32::try_from(vcpus).unwrap_or(i32::MAX) })
+}
+
+/// Where the domain says that a vCPU runs.
+fn pinned(domain: &Domain, vcpu: u32) -> Option<Cpus> {
+    let own = domain.cputune.vcpu_pins.iter().find(|pin| pin.vcpu == vcpu).map(|pin| &pin.cpuset);
+    Cpus::parse(own.or(domain.vcpu.cpuset.as_ref())?)
+}
+
+fn length(maplen: i32) -> Result<usize, Failure> {
+    usize::try_from(maplen)
+        .ok()
+        .filter(|length| *length <= 2048)
+        .ok_or_else(|| invalid("maplen is negative, or larger than a map can be"))
+}
+
+/// `DOMAIN_PIN_VCPU`.
+pub(crate) async fn pin_vcpu(service: &Arc<Service>, args: &PinVcpuArgs<'_>) -> Result<(), Failure> {
+    set_vcpu(service, &args.dom, args.vcpu, &args.cpumap.0, LIVE).await
+}
+
+/// `DOMAIN_PIN_VCPU_FLAGS`.
+pub(crate) async fn pin_vcpu_flags(
+    service: &Arc<Service>,
+    args: &PinVcpuFlagsArgs<'_>,
+) -> Result<(), Failure> {
+    check(args.flags, IMPACT, "virDomainPinVcpuFlags")?;
+    set_vcpu(service, &args.dom, args.vcpu, &args.cpumap.0, args.flags).await
+}
+
+async fn set_vcpu(
+    service: &Arc<Service>,
+    dom: &object::Domain<'_>,
+    vcpu: u32,
+    map: &[u8],
+    flags: u32,
+) -> Result<(), Failure> {
+    let cpus = Cpus::of_bits(map);
+    let vm = service.domains.of(dom)?;
+    let (service, this) = (Arc::clone(service), Arc::clone(&vm));
+    alone(&vm, async move {
+        let affected = affected(&this, flags)?;
+        if cpus.is_empty() {
+            return Err(invalid("Empty cpu list for pinning"));
+        }
+        if affected.config {
+            let count = affect::defined(&this)?.vcpu.count;
+            if vcpu >= count {
+                return Err(out_of_range(vcpu, "persistent", count));
+            }
+        }
+        if let Some(guest) = &affected.live {
+            let threads = guest.ask(QueryCpusFast).await?;
+            let mut live = Domain::clone(&guest.live());
+            let thread = threads.iter().find(|thread| thread.cpu_index == vcpu);
+            let thread = thread.ok_or_else(|| out_of_range(vcpu, "live", live.vcpu.count))?;
+            cpus.confine(thread.thread_id).map_err(|error| failed(&error))?;
+            set_pin(&mut live, vcpu, &cpus);
+            guest.set_live(live);
+        }
+        if affected.config {
+            config::change(&service, &this, move |domain| {
+                set_pin(domain, vcpu, &cpus);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn out_of_range(vcpu: u32, which: &str, count: u32) -> Failure {
+    invalid(format!("vcpu {vcpu} is out of range of {which} cpu count {count}"))
+}
+
+fn set_pin(domain: &mut Domain, vcpu: u32, cpus: &Cpus) {
+    let pins = &mut domain.cputune.vcpu_pins;
+    pins.retain(|pin| pin.vcpu != vcpu);
+    pins.push(VcpuPin { vcpu, cpuset: cpus.list() });
+    pins.sort_by_key(|pin| pin.vcpu);
+}
+
+fn failed(error: &io::Error) -> Failure {
+    Box::new(RemoteError::system_error(format!("cannot set CPU affinity: {error}")))
+}
+
+/// `DOMAIN_PIN_EMULATOR`: all threads but those of vCPUs.
+pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<'_>) -> Result<(), Failure> {
+    check(args.flags, IMPACT, "virDomainPinEmulator")?;
+    let cpus = Cpus::of_bits(&args.cpumap.0);
+    let vm = service.domains.of(&args.dom)?;
+    let (service, this, flags) = (Arc::clone(service), Arc::clone(&vm), args.flags);
+    alone(&vm, async move {
+        let affected = affected(&this, flags)?;
+        if cpus.is_empty() {
+            return Err(invalid("Empty cpu list for pinning"));
+        }
+        if let Some(guest) = &affected.live {
+            confine_emulator(guest, &cpus).await?;
+            let mut live = Domain::clone(&guest.live());
+            live.cputune.emulator_pin = Some(cpus.list());
+            guest.set_live(live);
+        }
+        if affected.config {
+            config::change(&service, &this, move |domain| {
+                domain.cputune.emulator_pin = Some(cpus.list());
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn confine_emulator(guest: &Guest, cpus: &Cpus) -> Result<(), Failure> {
+    let vcpus: BTreeSet<u32> = guest.ask(QueryCpusFast).await?.iter().map(|vcpu| vcpu.thread_id).collect();
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", guest.pid())).map_err(|error| failed(&error))?;
+    let threads = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<u32>().ok());
+    for thread in threads.filter(|thread| !vcpus.contains(thread)) {
+        match cpus.confine(thread) {
+            // It has ended since.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            other => other.map_err(|error| failed(&error))?,
+        }
+    }
+    Ok(())
+}
+
+/// `DOMAIN_GET_EMULATOR_PIN_INFO`.
+pub(crate) fn emulator_pin_info(
+    service: &Service,
+    args: &EmulatorPinInfoArgs<'_>,
+) -> Result<PinInfoReply<'static>, Failure> {
+    check(args.flags, IMPACT, "virDomainGetEmulatorPinInfo")?;
+    let vm = service.domains.of(&args.dom)?;
+    let view = view(&vm, args.flags)?;
+    let domain = view.domain();
+    let list = domain.cputune.emulator_pin.as_ref().or(domain.vcpu.cpuset.as_ref());
+    let cpus = list.and_then(|list| Cpus::parse(list)).unwrap_or_else(|| Cpus::first(host_cpus()));
+    Ok(PinInfoReply { cpumaps: cpus.bits(length(args.maplen)?).into(), num: 1 })
+}
+
+/// `DOMAIN_GET_IOTHREAD_INFO`: sevirt gives guests none.
+pub(crate) fn iothread_info(
+    service: &Service,
+    args: &DomFlags<'_>,
+) -> Result<IothreadInfoReply<'static>, Failure> {
+    check(args.flags, IMPACT, "virDomainGetIOThreadInfo")?;
+    let vm = service.domains.of(&args.dom)?;
+    view(&vm, args.flags)?;
+    Ok(IothreadInfoReply { info: Vec::new().into(), ret: 0 })
+}
+
+/// Answers whoever wants to add, take or pin one.
+pub(crate) fn no_iothreads(service: &Service, dom: &object::Domain<'_>) -> Result<(), Failure> {
+    service.domains.of(dom)?;
+    Err(unsupported("IOThreads: sevirt gives guests none"))
+}
+
+/// Has the threads of a guest that is being started run where the domain says.
+pub(super) async fn at_start(guest: &Guest) -> Result<(), Failure> {
+    let live = guest.live();
+    let emulator = live.cputune.emulator_pin.as_ref().or(live.vcpu.cpuset.as_ref());
+    if let Some(cpus) = emulator.and_then(|list| Cpus::parse(list)) {
+        confine_emulator(guest, &cpus).await?;
+    }
+    if live.cputune.vcpu_pins.is_empty() && live.vcpu.cpuset.is_none() {
+        return Ok(());
+    }
+    for thread in guest.ask(QueryCpusFast).await? {
+        if let Some(cpus) = pinned(&live, thread.cpu_index) {
+            cpus.confine(thread.thread_id).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(())
+}

@@ -7,6 +7,7 @@ mod live;
 mod memory;
 mod place;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -23,7 +24,7 @@ use domain::model::{CompleteError, DomainKind, Surroundings};
 use host::Facts;
 use qemu::Caps;
 use qemu::Technology;
-use qemu::plan::{LaunchInputs, Plan, PlanError, wanted_taps};
+use qemu::plan::{LaunchInputs, Network, Plan, PlanError, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
 use crate::isolate::{IsolateError, Isolation};
@@ -58,6 +59,8 @@ pub struct InBackground {
     pub log: PathBuf,
     /// Where variable stores go that the domain names no file for.
     pub nvram_dir: PathBuf,
+    /// What the networks are that the domain's interfaces name.
+    pub networks: BTreeMap<String, Network>,
 }
 
 /// What a guest's owner brings.
@@ -194,11 +197,12 @@ pub fn prepare(
     let run_dir = RunDir::create(&run_base, &domain.name).map_err(StartError::RunDir)?;
     let listener = run_dir.listen().map_err(StartError::RunDir)?;
     let mut here = place::surroundings(&domain, caps, facts, &run_dir.qemu(), listener.as_raw_fd());
-    let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
-    here.fds.taps = taps.numbers();
     if let Some(background) = &background {
         here.nvram_dir.clone_from(&background.nvram_dir);
+        here.networks.clone_from(&background.networks);
     }
+    let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
+    here.fds.taps = taps.numbers();
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
     let launch = plan.launch_inputs().cloned();
 

@@ -37,6 +37,8 @@ use crate::service::{Answer, Client, Failure, Paths, Service};
 #[derive(Debug)]
 pub(crate) struct Forward {
     settings: Settings,
+    /// Where this daemon itself listens.
+    own: Vec<PathBuf>,
     /// Sockets, by device and inode, whose daemon serves no such area: asked once.
     refused: Mutex<BTreeSet<(Area, u64, u64)>>,
     /// Areas whose daemon has been named in the log.
@@ -53,8 +55,9 @@ pub(crate) struct Peers {
 type Slot = tokio::sync::Mutex<Option<Arc<Peer>>>;
 
 impl Forward {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, refused: Mutex::default(), said: Mutex::default() }
+    /// `own` is where this daemon listens.
+    pub(crate) fn new(settings: Settings, own: Vec<PathBuf>) -> Self {
+        Self { settings, own, refused: Mutex::default(), said: Mutex::default() }
     }
 
     /// A new connection to the daemon of `area`; `None` where there is none. Events go to `events`.
@@ -82,6 +85,13 @@ impl Forward {
         }
     }
 
+    /// Whether the daemon would talk to itself: an optional unit listens where libvirt's clients look. One that is not
+    /// found out here refuses to be opened as an area's daemon.
+    fn is_ours(&self, path: &Path) -> bool {
+        let Ok(path) = std::fs::canonicalize(path) else { return false };
+        self.own.iter().any(|own| std::fs::canonicalize(own).is_ok_and(|own| own == path))
+    }
+
     /// A daemon that nobody named: it counts as absent unless it answers and serves the area.
     async fn try_one(
         &self,
@@ -92,7 +102,7 @@ impl Forward {
     ) -> Option<Peer> {
         let metadata = std::fs::metadata(path).ok()?;
         let seen = (area, metadata.dev(), metadata.ino());
-        if is_ours(paths, path) || locked(&self.refused).contains(&seen) {
+        if self.is_ours(path) || locked(&self.refused).contains(&seen) {
             return None;
         }
         match Peer::connect(area, path, paths.system, events).await {
@@ -157,15 +167,6 @@ fn arguments(call: &Call<'_>) -> Result<Vec<u8>, Failure> {
     let mut writer = Writer::new();
     call.write(&mut writer).map_err(|error| Box::new(RemoteError::rpc(crate::chain(&error))))?;
     Ok(writer.into_bytes())
-}
-
-/// Whether a daemon would talk to itself: an optional unit listens where libvirt's clients look.
-fn is_ours(paths: &Paths, path: &Path) -> bool {
-    let same = |ours: PathBuf| match (std::fs::canonicalize(&ours), std::fs::canonicalize(path)) {
-        (Ok(ours), Ok(path)) => ours == path,
-        _ => false,
-    };
-    same(paths.socket()) || same(paths.read_only_socket())
 }
 
 fn unreachable_daemon(area: Area, path: &Path, error: &peer::ConnectError) -> Failure {

@@ -10,6 +10,8 @@ use rules::ops::Operation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, native, undefine, xml};
+use super::network::{self, absent};
+use super::storage::{pool, volume};
 use super::{Client, Failure, Service, agent, connect, device, lifecycle, node, stats, tune};
 use crate::forward;
 use crate::store::Autostart;
@@ -430,8 +432,136 @@ pub(crate) async fn remote(
         }
 
         // Networks
+        C::ConnectNumOfNetworks(()) => R::ConnectNumOfNetworks(network::count(service, true).await?),
+        C::ConnectNumOfDefinedNetworks(()) => {
+            R::ConnectNumOfDefinedNetworks(network::count(service, false).await?)
+        }
+        C::ConnectListNetworks(most) => R::ConnectListNetworks(network::names(service, true, most).await?),
+        C::ConnectListDefinedNetworks(most) => {
+            R::ConnectListDefinedNetworks(network::names(service, false, most).await?)
+        }
+        C::ConnectListAllNetworks(args) => R::ConnectListAllNetworks(network::list(service, args).await?),
+        C::NetworkLookupByName(name) => R::NetworkLookupByName(network::by_name(service, &name).await?),
+        C::NetworkLookupByUuid(uuid) => R::NetworkLookupByUuid(network::by_uuid(service, uuid).await?),
+        C::NetworkGetXmlDesc(args) => R::NetworkGetXmlDesc(network::xml(service, &args).await?),
+        C::NetworkCreate(net) => R::NetworkCreate(network::start(service, &net).await?),
+        C::NetworkDestroy(net) => R::NetworkDestroy(network::stop(service, &net).await?),
+        C::NetworkIsActive(net) => R::NetworkIsActive(network::is_active(service, &net).await?),
+        C::NetworkIsPersistent(net) => R::NetworkIsPersistent(network::is_persistent(service, &net).await?),
+        C::NetworkGetAutostart(net) => R::NetworkGetAutostart(network::autostart(service, &net).await?),
+        C::NetworkSetAutostart(args) => R::NetworkSetAutostart(network::set_autostart(service, &args).await?),
+        C::NetworkGetBridgeName(net) => R::NetworkGetBridgeName(network::bridge(service, &net).await?),
+        C::NetworkGetDhcpLeases(args) => R::NetworkGetDhcpLeases(network::leases(service, &args).await?),
+        C::NetworkGetMetadata(args) => R::NetworkGetMetadata(network::metadata(service, &args).await?),
+        C::NetworkDefineXml(_) | C::NetworkDefineXmlFlags(_) => {
+            return Err(network::refused("networks cannot be defined"));
+        }
+        C::NetworkCreateXml(_) | C::NetworkCreateXmlFlags(_) => {
+            return Err(network::refused("networks cannot be created"));
+        }
+        C::NetworkUndefine(_) => return Err(network::refused("networks cannot be undefined")),
+        C::NetworkUpdate(_) | C::NetworkSetMetadata(_) => {
+            return Err(network::refused("networks cannot be changed"));
+        }
+
+        // What there is none of
+        C::ConnectNumOfNwfilters(()) => R::ConnectNumOfNwfilters(0),
+        C::ConnectListNwfilters(_) => R::ConnectListNwfilters(Default::default()),
+        C::ConnectListAllNwfilters(_) => R::ConnectListAllNwfilters(absent::nwfilters()),
+        C::NwfilterLookupByName(name) => return Err(absent::nwfilter(&name)),
+        C::NwfilterLookupByUuid(uuid) => return Err(absent::nwfilter_with(uuid)),
+        C::ConnectListAllNwfilterBindings(_) => R::ConnectListAllNwfilterBindings(absent::bindings()),
+        C::NwfilterBindingLookupByPortDev(port) => return Err(absent::binding(&port)),
+        C::NodeNumOfDevices(_) => R::NodeNumOfDevices(0),
+        C::NodeListDevices(_) => R::NodeListDevices(Default::default()),
+        C::ConnectListAllNodeDevices(_) => R::ConnectListAllNodeDevices(absent::devices()),
+        C::NodeDeviceLookupByName(name) => return Err(absent::device(&name)),
+        C::ConnectNumOfSecrets(()) => R::ConnectNumOfSecrets(0),
+        C::ConnectListSecrets(_) => R::ConnectListSecrets(Default::default()),
+        C::ConnectListAllSecrets(_) => R::ConnectListAllSecrets(absent::secrets()),
+        C::SecretLookupByUuid(uuid) => return Err(absent::secret(uuid)),
+        C::SecretLookupByUsage(args) => return Err(absent::secret_for(&args.usage_id)),
 
         // Storage
+        C::ConnectNumOfStoragePools(()) => R::ConnectNumOfStoragePools(pool::count(service, true).await?),
+        C::ConnectNumOfDefinedStoragePools(()) => {
+            R::ConnectNumOfDefinedStoragePools(pool::count(service, false).await?)
+        }
+        C::ConnectListStoragePools(most) => {
+            R::ConnectListStoragePools(pool::names(service, true, most).await?)
+        }
+        C::ConnectListDefinedStoragePools(most) => {
+            R::ConnectListDefinedStoragePools(pool::names(service, false, most).await?)
+        }
+        C::ConnectListAllStoragePools(args) => {
+            R::ConnectListAllStoragePools(pool::list(service, args).await?)
+        }
+        C::ConnectFindStoragePoolSources(args) => R::ConnectFindStoragePoolSources(pool::sources(&args)?),
+        C::ConnectGetStoragePoolCapabilities(flags) => {
+            R::ConnectGetStoragePoolCapabilities(pool::capabilities(flags)?)
+        }
+        C::StoragePoolLookupByName(name) => R::StoragePoolLookupByName(pool::by_name(service, &name).await?),
+        C::StoragePoolLookupByUuid(uuid) => R::StoragePoolLookupByUuid(pool::by_uuid(service, uuid).await?),
+        C::StoragePoolLookupByVolume(vol) => {
+            R::StoragePoolLookupByVolume(volume::pool_of(service, &vol).await?)
+        }
+        C::StoragePoolLookupByTargetPath(path) => {
+            R::StoragePoolLookupByTargetPath(pool::by_target(service, &path).await?)
+        }
+        C::StoragePoolCreateXml(args) => R::StoragePoolCreateXml(pool::create(service, &args).await?),
+        C::StoragePoolDefineXml(args) => R::StoragePoolDefineXml(pool::define(service, &args).await?),
+        C::StoragePoolCreate(args) => R::StoragePoolCreate(pool::start(service, &args).await?),
+        C::StoragePoolBuild(args) => R::StoragePoolBuild(pool::build(service, &args).await?),
+        C::StoragePoolDestroy(pool) => R::StoragePoolDestroy(pool::destroy(service, &pool).await?),
+        C::StoragePoolDelete(args) => R::StoragePoolDelete(pool::delete(service, &args).await?),
+        C::StoragePoolUndefine(pool) => R::StoragePoolUndefine(pool::undefine(service, &pool).await?),
+        C::StoragePoolRefresh(args) => R::StoragePoolRefresh(pool::refresh(service, &args).await?),
+        C::StoragePoolGetInfo(pool) => R::StoragePoolGetInfo(pool::info(service, &pool).await?),
+        C::StoragePoolGetXmlDesc(args) => R::StoragePoolGetXmlDesc(pool::xml(service, &args).await?),
+        C::StoragePoolGetAutostart(pool) => {
+            R::StoragePoolGetAutostart(pool::autostart(service, &pool).await?)
+        }
+        C::StoragePoolSetAutostart(args) => {
+            R::StoragePoolSetAutostart(pool::set_autostart(service, &args).await?)
+        }
+        C::StoragePoolIsActive(pool) => R::StoragePoolIsActive(pool::is_active(service, &pool).await?),
+        C::StoragePoolIsPersistent(pool) => {
+            R::StoragePoolIsPersistent(pool::is_persistent(service, &pool).await?)
+        }
+        C::StoragePoolNumOfVolumes(pool) => R::StoragePoolNumOfVolumes(volume::count(service, &pool).await?),
+        C::StoragePoolListVolumes(args) => R::StoragePoolListVolumes(volume::names(service, &args).await?),
+        C::StoragePoolListAllVolumes(args) => {
+            R::StoragePoolListAllVolumes(volume::list(service, &args).await?)
+        }
+        C::StorageVolLookupByName(args) => R::StorageVolLookupByName(volume::by_name(service, &args).await?),
+        C::StorageVolLookupByKey(key) => R::StorageVolLookupByKey(volume::by_key(service, &key).await?),
+        C::StorageVolLookupByPath(path) => R::StorageVolLookupByPath(volume::by_path(service, &path).await?),
+        C::StorageVolGetInfo(vol) => R::StorageVolGetInfo(volume::info(service, &vol, 0).await?),
+        C::StorageVolGetInfoFlags(args) => {
+            R::StorageVolGetInfoFlags(volume::info(service, &args.vol, args.flags).await?)
+        }
+        C::StorageVolGetXmlDesc(args) => R::StorageVolGetXmlDesc(volume::xml(service, &args).await?),
+        C::StorageVolGetPath(vol) => R::StorageVolGetPath(volume::path(service, &vol).await?),
+        C::StorageVolCreateXml(args) => R::StorageVolCreateXml(volume::create(service, &args).await?),
+        C::StorageVolCreateXmlFrom(args) => {
+            R::StorageVolCreateXmlFrom(volume::create_from(service, &args).await?)
+        }
+        C::StorageVolDelete(args) => R::StorageVolDelete(volume::delete(service, &args).await?),
+        C::StorageVolResize(args) => R::StorageVolResize(volume::resize(service, &args).await?),
+        C::StorageVolWipe(args) => R::StorageVolWipe(volume::wipe(service, &args).await?),
+        C::StorageVolWipePattern(args) => {
+            R::StorageVolWipePattern(volume::wipe_pattern(service, &args).await?)
+        }
+        C::StorageVolUpload(args) => {
+            return volume::upload(service, &args)
+                .await
+                .map(|stream| Answer::Stream(R::StorageVolUpload(()), stream));
+        }
+        C::StorageVolDownload(args) => {
+            return volume::download(service, &args)
+                .await
+                .map(|stream| Answer::Stream(R::StorageVolDownload(()), stream));
+        }
         other => {
             let procedure = other.procedure();
             tracing::debug!(client = client.id, %procedure, "a call that is not implemented");

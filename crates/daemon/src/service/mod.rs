@@ -21,12 +21,14 @@ pub(crate) mod domains;
 mod events;
 mod host;
 mod lifecycle;
+mod network;
 mod node;
 pub(crate) mod outbox;
 mod params;
 mod passthrough;
 mod paths;
 mod stats;
+mod storage;
 mod tune;
 
 use std::sync::Arc;
@@ -46,6 +48,8 @@ use crate::vm::AskError;
 use crate::config::Config;
 use crate::forward::Forward;
 use crate::isolate::{self, Isolation};
+use crate::network::Embedded;
+use crate::storage::Pools;
 use crate::store::Store;
 
 /// Why a call failed, as the client is told.
@@ -78,6 +82,8 @@ pub struct Service {
     pub(crate) isolation: Isolation,
     pub(crate) agents: agent::Agents,
     pub(crate) consoles: device::Consoles,
+    pub(crate) networks: Embedded,
+    pub(crate) pools: Pools,
 }
 
 impl Service {
@@ -91,7 +97,10 @@ impl Service {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
-        let forward = Forward::new(config.forward.clone());
+        let (networks, pools) = (Embedded::new(&paths), Pools::new(&paths));
+        let own = [&config.socket.path, &config.socket.read_only_path].into_iter().flatten().cloned();
+        let own = own.chain([paths.socket(), paths.read_only_socket()]).collect();
+        let forward = Forward::new(config.forward.clone(), own);
         let isolation = Isolation::new(&isolate::Settings::default(), &paths);
         Arc::new(Self {
             paths,
@@ -104,6 +113,8 @@ impl Service {
             isolation,
             agents: agent::Agents::default(),
             consoles: device::Consoles::default(),
+            networks,
+            pools,
         })
     }
 }

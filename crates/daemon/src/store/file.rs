@@ -14,7 +14,7 @@ const TEMPORARY: (&str, &str) = (".sevirt-", ".tmp");
 const LONGEST: usize = 240;
 
 /// Replaces `path`, which is in `directory`, by a file with these contents, mode 0600.
-pub(super) fn replace(directory: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(directory: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
     let (prefix, suffix) = TEMPORARY;
     let mut file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(directory)?;
     file.write_all(contents)?;
@@ -24,7 +24,7 @@ pub(super) fn replace(directory: &Path, path: &Path, contents: &[u8]) -> io::Res
 }
 
 /// Removes `path`, which is in `directory`, if it is there.
-pub(super) fn remove(directory: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn remove(directory: &Path, path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => sync(directory),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -33,12 +33,12 @@ pub(super) fn remove(directory: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Puts the names in a directory on disk.
-pub(super) fn sync(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 /// Whether a file of this name is one that was being written.
-pub(super) fn is_temporary(name: &OsStr) -> bool {
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
     let (prefix, suffix) = TEMPORARY;
     name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
 }

@@ -11,7 +11,7 @@
 //! domain is defined. So a definition is the old one or the new one, whatever happens. What a file is called is only a
 //! place: the domain's name and UUID are read from the definition. Nothing that is not understood is ever removed.
 
-mod file;
+pub(crate) mod file;
 mod head;
 
 use std::collections::HashSet;

@@ -191,6 +191,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
         reactions,
         log: service.paths.log.join(crate::store::file_name(&domain.name)).with_extension("log"),
         nvram_dir: service.paths.state.join("nvram"),
+        networks: crate::network::meanings(service, &domain)?,
     };
     let options = Options {
         attest: None,

@@ -203,7 +203,13 @@ impl Plan {
     /// Environment and command line as text for a shell, in the form of `virsh domxml-to-native qemu-argv`.
     #[must_use]
     pub fn to_shell(&self) -> String {
-        shell::to_text(&self.environment, &self.argv())
+        shell::to_text(&self.environment, &self.argv(), " \\\n") + "\n"
+    }
+
+    /// The same on one line, without an end of line, as libvirt's daemon gives it.
+    #[must_use]
+    pub fn to_shell_line(&self) -> String {
+        shell::to_text(&self.environment, &self.argv(), " ")
     }
 
     /// QEMU's whole environment.

@@ -199,7 +199,7 @@ pub(crate) async fn remote(
         }
         C::DomainSetMetadata(args) => R::DomainSetMetadata(metadata::set(service, &args).await?),
         C::DomainGetMessages(args) => {
-            R::DomainGetMessages(service.domains.of(&args.dom).and_then(|_| info::messages(args.flags))?)
+            R::DomainGetMessages(info::messages(&*service.domains.of(&args.dom)?, args.flags)?)
         }
         C::DomainGetSecurityLabel(dom) => {
             R::DomainGetSecurityLabel(service.domains.of(&dom).map(|_| info::security_label())?)

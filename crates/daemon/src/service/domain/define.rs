@@ -35,10 +35,8 @@ pub(crate) struct Ready {
 /// Reads a client's definition and fills in what it leaves out. May block: the emulator is looked at.
 pub(crate) fn ready(service: &Service, text: &str) -> Result<Ready, Failure> {
     let (mut domain, unknown) = xml::read(text)?;
-    refuse_unrunnable(&domain, &unknown)?;
-    let caps = service.host.caps(&crate::start::emulator(&domain))?;
-    crate::start::complete(&mut domain, &caps)
-        .map_err(|error| Box::new(RemoteError::xml_error(reasons(&error))))?;
+    refuse_unrunnable(&domain)?;
+    complete(service, &mut domain)?;
     let uuid =
         domain.uuid.ok_or_else(|| Box::new(RemoteError::internal("a completed domain has no UUID")))?;
     Ok(Ready { name: domain.name.clone(), uuid: Uuid(uuid.into_bytes()), domain, unknown })
@@ -82,13 +80,8 @@ fn variables_path(service: &Service, name: &str, uuid: Option<uuid::Uuid>, endin
 }
 
 /// Refuses what no QEMU of this host could ever run, as libvirt does at definition.
-fn refuse_unrunnable(domain: &Domain, unknown: &[Problem]) -> Result<(), Failure> {
+fn refuse_unrunnable(domain: &Domain) -> Result<(), Failure> {
     let unsupported = |detail: String| Err(Box::new(RemoteError::config_unsupported(detail)));
-    if let Some(problem) = unknown.iter().find(|problem| problem.path == "domain@type") {
-        let emulator = crate::start::emulator(domain);
-        let detail = format!("Emulator '{}' does not support this virt type: {problem}", emulator.display());
-        return unsupported(detail);
-    }
     let arch = domain.os.arch.as_deref().unwrap_or("x86_64");
     if !matches!(arch, "x86_64" | "i686") {
         return unsupported(format!("No emulator found for arch '{arch}'"));

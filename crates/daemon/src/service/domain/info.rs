@@ -86,10 +86,12 @@ pub(in crate::service) async fn set_autostart(
 /// `virDomainMessageType`: deprecation, tainting, I/O errors.
 const MESSAGE_KINDS: u32 = 7;
 
-/// Nothing that libvirt warns of is done to guests here.
-pub(in crate::service) fn messages(flags: u32) -> Result<List<Text<'static>, 2048>, Failure> {
+/// Why the last start with the host failed, or the last life ended; nothing that libvirt warns of is done to guests
+/// here, so there is nothing of its kinds.
+pub(in crate::service) fn messages(vm: &Vm, flags: u32) -> Result<List<Text<'static>, 2048>, Failure> {
     only_flags(flags, MESSAGE_KINDS, "virDomainGetMessages")?;
-    Ok(List::default())
+    let messages = if flags == 0 { locked(&vm.state).messages.clone() } else { Vec::new() };
+    Ok(messages.into_iter().map(Text::from).collect())
 }
 
 /// Nothing is labelled; the host's security model says so.

@@ -32,7 +32,7 @@ pub(in crate::service) async fn from_xml(
         let directory = service.paths.run.join("guests").join(ready.name.replace('/', "_"));
         let plan = crate::start::plan(ready.domain, &caps, &facts, Path::new(&directory), MONITOR)
             .map_err(|error| Box::new(RemoteError::config_unsupported(crate::chain(&error))))?;
-        Ok(plan.to_shell().trim_end().to_owned().into())
+        Ok(plan.to_shell_line().into())
     })
     .await
 }

@@ -141,7 +141,9 @@ async fn what_libvirt_refuses_is_refused_in_its_words() {
     for (xml, part) in [
         ("<domain".to_owned(), "line 1"),
         (good.replace(">64<", ">x<"), "memory: `x` is not an amount of memory"),
-        (good.replace("'qemu'", "'xen'"), "does not support this virt type"),
+        (good.replace("'qemu'", "'xen'"), "does not support virt type 'xen'"),
+        (good.replace("'q35'", "'nonsense'"), "does not support machine type 'nonsense'"),
+        (good.replace("<os>", "<os firmware='efi'>"), "UEFI requires ACPI on this architecture"),
     ] {
         let said = define(&service, &xml).await.unwrap_err();
         assert!(said.contains(part), "{said}");
@@ -234,6 +236,51 @@ async fn undefining_takes_what_is_asked_for() {
     assert!(names(&service, 0).is_empty() && names(&open(state.path()), 0).is_empty());
     let gone = undefine(&one, 0).await.unwrap_err();
     assert_eq!(gone, format!("Domain not found: no domain with matching uuid '{}' (one)", one.uuid));
+}
+
+#[tokio::test]
+async fn no_two_domains_are_given_the_same_variables() {
+    let state = tempfile::tempdir().unwrap();
+    let service = open(state.path());
+    let xml = |name: &str| {
+        let loader = "<loader readonly='yes' type='pflash'>/nowhere/code.fd</loader></os>";
+        definition(name, "<features><acpi/></features>").replace("</os>", loader)
+    };
+    let nvram = async |dom: &object::Domain<'static>| {
+        let text = dump(&service, dom, 2).await.unwrap();
+        let (_, rest) = text.split_once("<nvram format='raw'>").unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    let one = define(&service, &xml("one")).await.unwrap();
+    let usual = state.path().join("lib/nvram/one_VARS.fd").display().to_string();
+    assert_eq!(nvram(&one).await, usual);
+    // What has another name now keeps its file, and whoever gets the name gets another.
+    let rename = args::RenameArgs { dom: one.clone(), new_name: Some("two".into()), flags: 0 };
+    call(&service, Call::DomainRename(rename)).await.unwrap();
+    assert_eq!(nvram(&one).await, usual);
+    let other = define(&service, &xml("one")).await.unwrap();
+    let own = state.path().join(format!("lib/nvram/one-{}_VARS.fd", other.uuid));
+    assert_eq!(nvram(&other).await, own.display().to_string());
+}
+
+#[tokio::test]
+async fn a_definition_is_a_command_line() {
+    let state = tempfile::tempdir().unwrap();
+    let service = open(state.path());
+    let native = |format: &'static str| {
+        let args = rpc::remote::connect::XmlToNativeArgs {
+            native_format: format.into(),
+            domain_xml: definition("one", "").into(),
+            flags: 0,
+        };
+        call(&service, Call::ConnectDomainXmlToNative(args))
+    };
+    let Reply::ConnectDomainXmlToNative(line) = native("qemu-argv").await.unwrap() else { panic!("no line") };
+    let lines: Vec<&str> = line.lines().collect();
+    assert!(lines.len() == 1 && line.contains(" -name guest=one,debug-threads=on "), "{line}");
+    let refused = native("xen-xl").await.unwrap_err();
+    assert_eq!(refused, "invalid argument: unsupported config type xen-xl");
+    assert!(names(&service, 0).is_empty());
 }
 
 #[tokio::test]

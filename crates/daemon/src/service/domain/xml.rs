@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::model::{PrintForm, PrintState, Problem, ProblemKind, Secrets};
+use domain::model::{DomainKind, Keyword as _, PrintForm, PrintState, Problem, ProblemKind, Secrets};
 use domain::{Document, Domain, Edit};
 use rpc::Rights;
 use rpc::error::{Code, Origin, RemoteError};
@@ -48,6 +48,12 @@ pub(crate) fn read(text: &str) -> Result<(Domain, Vec<Problem>), Failure> {
     if domain.memory.0 == 0 && root.child("memory").is_none() {
         let detail = "Memory size must be specified via <memory> or in the <numa> configuration";
         return refused(detail.to_owned());
+    }
+    let kind = root.attribute("type").map(|kind| kind.value()).unwrap_or_default();
+    if !kind.is_empty() && DomainKind::from_word(&kind).is_none() {
+        let emulator = crate::start::emulator(&domain);
+        let detail = format!("Emulator '{}' does not support virt type '{kind}'", emulator.display());
+        return Err(Box::new(RemoteError::config_unsupported(detail)));
     }
     if domain.name.contains('/') {
         return refused(format!("name {} cannot contain '/'", domain.name));

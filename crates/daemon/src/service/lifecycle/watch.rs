@@ -95,7 +95,7 @@ fn on_event(service: &Service, vm: &Arc<Vm>, event: &qmp::Event) {
             tell(Happening::IoError { path, alias, action, reason: reason.to_owned() });
         }
         qmp::Event::DeviceDeleted { device: Some(alias), .. } => {
-            tell(Happening::DeviceRemoved(alias.clone()))
+            tell(Happening::DeviceRemoved(alias.clone()));
         }
         qmp::Event::Other { name, data } => on_other(service, vm, name, data),
         _ => {}

@@ -26,6 +26,12 @@ fn held_by(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }
 
+/// Whether there is such a process, one that only waits to be reaped left out.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 impl Lock {
     /// Takes the directory, which is made if need be.
     pub(super) fn take(directory: &Path) -> Result<Self, LockError> {
@@ -39,10 +45,13 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let _ = file.read_to_string(&mut text);
-                return Err(LockError::Held {
-                    directory: directory.to_owned(),
-                    pid: text.trim().parse().ok(),
-                });
+                let pid = text.trim().parse().ok();
+                if pid.is_none_or(lives) {
+                    return Err(LockError::Held { directory: directory.to_owned(), pid });
+                }
+                // It was killed while it started a guest: the child has the lock for another moment, until it becomes
+                // QEMU or finds that its parent is gone.
+                file.lock().map_err(at)?;
             }
             Err(TryLockError::Error(source)) => return Err(at(source)),
         }

@@ -59,6 +59,7 @@ pub struct Guest {
 #[derive(Debug, Clone)]
 enum Stage {
     Starting,
+    SetUp,
     Up,
     Ended(Arc<Outcome>),
 }
@@ -236,10 +237,24 @@ impl Guest {
         (Arc::new(guest), inbox)
     }
 
+    /// Waits until it is set up and may be tuned, before [`Guest::go`]; or until it is clear that it never will.
+    pub async fn set_up(&self) -> Result<(), Arc<Outcome>> {
+        self.reach(|stage| !matches!(stage, Stage::Starting)).await
+    }
+
+    /// It has been tuned, and may run where that is wanted.
+    pub async fn go(&self) {
+        self.tell(Event::Tuned).await;
+    }
+
     /// Waits until it runs, or stays paused as wanted; or until it is clear that it never will.
     pub async fn up(&self) -> Result<(), Arc<Outcome>> {
+        self.reach(|stage| matches!(stage, Stage::Up | Stage::Ended(_))).await
+    }
+
+    async fn reach(&self, wanted: impl FnMut(&Stage) -> bool) -> Result<(), Arc<Outcome>> {
         let mut stages = self.stages.subscribe();
-        let stage = stages.wait_for(|stage| !matches!(stage, Stage::Starting)).await;
+        let stage = stages.wait_for(wanted).await;
         match stage.as_deref() {
             Ok(Stage::Ended(outcome)) => Err(Arc::clone(outcome)),
             // The sender is this.
@@ -480,7 +495,7 @@ impl Guest {
     }
 
     fn is_starting(&self) -> bool {
-        matches!(*self.stages.borrow(), Stage::Starting)
+        matches!(*self.stages.borrow(), Stage::Starting | Stage::SetUp)
     }
 
     /// QEMU is gone, and so is all that belonged to it.
@@ -508,14 +523,11 @@ fn tell(mut observer: Observer, guest: &Arc<Guest>) -> Box<dyn FnMut(Notice) + S
             guest.started();
         }
         observer(&guest, &notice);
-        if is_up {
-            guest.stages.send_if_modified(|stage| {
-                let starting = matches!(stage, Stage::Starting);
-                if starting {
-                    *stage = Stage::Up;
-                }
-                starting
-            });
+        if is_up && guest.is_starting() {
+            guest.stages.send_replace(Stage::Up);
+        }
+        if matches!(notice, Notice::Milestone(Milestone::SetUp)) {
+            guest.stages.send_replace(Stage::SetUp);
         }
     })
 }

@@ -90,11 +90,16 @@ impl RunDir {
     }
 
     /// Takes over the directory of a guest that outlived its supervisor. `None`: somebody else has it.
+    ///
+    /// A directory with a record is its daemon's, of which there is one. A child that its killed predecessor was about
+    /// to make a guest of may hold the lock for another moment; that is no reason to leave a guest alone.
     pub fn adopt(path: PathBuf) -> io::Result<Option<Self>> {
         let lock = open_dir(&path)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { path, outlives: AtomicBool::new(true), _lock: lock })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        let locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        let adopted = Self { path, outlives: AtomicBool::new(true), _lock: lock };
+        match locked {
+            Ok(()) => Ok(Some(adopted)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(adopted.has_record().then_some(adopted)),
             Err(error) => Err(error.into()),
         }
     }
@@ -257,7 +262,10 @@ mod tests {
         let path = dir.path().to_owned();
         fs::write(path.join(STATUS), "{}").unwrap();
         dir.outlive();
+        fs::remove_file(path.join(STATUS)).unwrap();
         assert!(RunDir::adopt(path.clone()).unwrap().is_none(), "it is taken from its owner");
+        fs::write(path.join(STATUS), "{}").unwrap();
+        assert!(RunDir::adopt(path.clone()).unwrap().is_some(), "a child's lock keeps the next daemon out");
         drop(dir);
         let _next = RunDir::create(base.path(), "next").unwrap();
         let adopted = RunDir::adopt(path.clone()).unwrap().unwrap();

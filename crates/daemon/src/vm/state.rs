@@ -125,6 +125,8 @@ pub enum Event {
     Panicked,
     /// Whether the guest's next shutdown, which is being asked for, is a reboot.
     RebootWanted(bool),
+    /// The guest was tuned, and may run where that is wanted.
+    Tuned,
     /// The guest is to be launched anew by another QEMU.
     RelaunchWanted,
     /// QEMU is to be ended by SIGTERM, and where that is not enough and it is not to be spared, by SIGKILL.
@@ -210,6 +212,8 @@ pub enum Milestone {
     Injected,
     /// What the guest's character devices are connected to.
     Listed(Vec<Chardev>),
+    /// It has not run, and may be tuned: see [`Event::Tuned`].
+    SetUp,
     /// It is set up, and stays paused.
     Held,
     /// It runs for the first time.
@@ -257,6 +261,8 @@ enum Phase {
     Injecting(VecDeque<SevInjectLaunchSecret>),
     Listing,
     Binding,
+    /// It is being tuned.
+    SetUp,
     Resuming,
     Held,
     Running,
@@ -373,6 +379,11 @@ impl State {
             Event::Heard => {}
             Event::Panicked => self.on_panic(actions),
             Event::RebootWanted(wanted) => self.reboot_wanted = wanted,
+            Event::Tuned => {
+                if self.phase == Phase::SetUp {
+                    self.resume(actions);
+                }
+            }
             Event::RelaunchWanted => {
                 if self.standing().is_some() {
                     self.wind_down(End::Relaunch, actions);
@@ -447,10 +458,10 @@ impl State {
                 if self.ends_at_reset() {
                     self.ask(Phase::Binding, Query::BindReboot, actions);
                 } else {
-                    self.resume(actions);
+                    self.set_up(actions);
                 }
             }
-            (Phase::Binding, Answer::RebootBound) => self.resume(actions),
+            (Phase::Binding, Answer::RebootBound) => self.set_up(actions),
             (Phase::Resuming, Answer::Continued) => {
                 self.enter(Phase::Running, actions);
                 actions.push(Action::Tell(Milestone::Resumed));
@@ -468,6 +479,17 @@ impl State {
             }
             // An answer that was on its way when the guest began to end.
             _ => {}
+        }
+    }
+
+    /// Lets those who started a guest in the background tune it before it runs.
+    fn set_up(&mut self, actions: &mut Vec<Action>) {
+        match self.goals.life {
+            Life::Foreground => self.resume(actions),
+            Life::Background(_) => {
+                self.enter(Phase::SetUp, actions);
+                actions.push(Action::Tell(Milestone::SetUp));
+            }
         }
     }
 
@@ -743,6 +765,7 @@ impl State {
             | Phase::Injecting(_)
             | Phase::Listing
             | Phase::Binding
+            | Phase::SetUp
             | Phase::Resuming
             | Phase::Resetting => "QEMU did not answer on its QMP socket in time",
         };
@@ -800,7 +823,7 @@ impl State {
     fn enter(&mut self, phase: Phase, actions: &mut Vec<Action>) {
         let limit = match phase {
             Phase::New | Phase::Held | Phase::Running | Phase::Still(_) | Phase::Ended => None,
-            Phase::Spawning | Phase::Greeting => Some(GREETING),
+            Phase::Spawning | Phase::Greeting | Phase::SetUp => Some(GREETING),
             Phase::Negotiating
             | Phase::Inspecting
             | Phase::Measuring(_)

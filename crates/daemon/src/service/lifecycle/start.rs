@@ -122,7 +122,14 @@ async fn start_alone(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<b
     let ready = blocking(move || prepare(&its, &text, &options)).await?;
     let prepared = begun.elapsed();
     let guest = launch(service, vm, &how, ready)?;
-    match guest.up().await {
+    let up = match guest.set_up().await {
+        Ok(()) => {
+            guest.go().await;
+            guest.up().await
+        }
+        Err(outcome) => Err(outcome),
+    };
+    match up {
         Ok(()) => {
             tracing::info!(
                 domain = %vm.name(),

@@ -70,6 +70,7 @@ fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Mile
             locked(&vm.state).messages.push(format!("QEMU cannot be talked to: {why}"));
         }
         Milestone::Listed(_)
+        | Milestone::SetUp
         | Milestone::Spawned
         | Milestone::Greeted
         | Milestone::Ready(_)

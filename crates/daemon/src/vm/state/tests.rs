@@ -212,6 +212,7 @@ fn until_running() -> Vec<Event> {
     events.extend([
         Event::Answered(Answer::Chardevs(Vec::new())),
         Event::Answered(Answer::RebootBound),
+        Event::Tuned,
         Event::Answered(Answer::Continued),
     ]);
     events
@@ -252,6 +253,7 @@ fn a_guest_that_is_held_waits_for_its_owner() {
     let mut events = until_measured();
     events.push(Event::Answered(Answer::Chardevs(Vec::new())));
     events.push(Event::Answered(Answer::RebootBound));
+    events.push(Event::Tuned);
     let goals = Goals { confidential: true, resume: Resume::Hold, ..BACKGROUND };
     let (state, actions) = live(goals, events);
     assert_eq!(actions.last(), Some(&Action::Tell(Milestone::Held)));
@@ -281,6 +283,7 @@ fn a_reboot_is_a_reset_of_a_plain_guest_and_a_relaunch_of_a_confidential_one() {
     events.extend([
         Event::Answered(Answer::Chardevs(Vec::new())),
         Event::Answered(Answer::RebootBound),
+        Event::Tuned,
         Event::Answered(Answer::Continued),
         Event::Shutdown { guest: true, reason: "guest-reset".into() },
         Event::Answered(Answer::Quitting),
@@ -367,6 +370,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Shutdown { guest: true, reason: "guest-reset".into() }),
         5 => Just(Event::Answered(Answer::RebootBound)),
         3 => Just(Event::Answered(Answer::WasReset)),
+        5 => Just(Event::Tuned),
         1 => Just(Event::MonitorClosed),
         1 => Just(Event::MonitorBroken("nonsense".into())),
         1 => Just(Event::Exited(ExitKind::Code(1))),

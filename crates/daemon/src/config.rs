@@ -10,6 +10,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::isolate;
+
 mod table;
 
 use crate::forward;
@@ -25,6 +27,8 @@ pub struct Config {
     pub keepalive: Keepalive,
     pub forward: forward::Settings,
     pub log: Log,
+    /// How guests are kept apart.
+    pub isolation: isolate::Settings,
 }
 
 /// Where clients connect.
@@ -107,6 +111,7 @@ impl Config {
             keepalive: Keepalive { interval: Duration::from_secs(5), count: 5 },
             forward: forward::Settings::default(),
             log: Log { level: "info".into(), format: Format::Text },
+            isolation: isolate::Settings::default(),
         }
     }
 

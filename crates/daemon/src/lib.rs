@@ -7,6 +7,7 @@ pub mod domain_caps;
 pub mod emulator;
 pub mod expected;
 pub mod forward;
+mod guest_log;
 pub mod isolate;
 mod network;
 pub mod owner;

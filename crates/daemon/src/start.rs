@@ -10,7 +10,6 @@ mod place;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,12 +26,14 @@ use qemu::Technology;
 use qemu::plan::{LaunchInputs, Network, Plan, PlanError, wanted_taps};
 
 use crate::expected::{self, Expected, ExpectedError};
+use crate::guest_log;
 use crate::isolate::{IsolateError, Isolation};
 use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
-use crate::vm::{Console, Goals, Life, Log, Reactions, Request, Resume, RunDir, RunDirError};
+use crate::vm::{Console, Goals, Life, Reactions, Request, Resume, RunDir, RunDirError};
 
 pub use place::DEFAULT_EMULATOR;
+pub(crate) use place::huge_pages;
 
 /// What is wanted of a start beyond what the domain says.
 #[expect(missing_debug_implementations, reason = "it holds secrets")]
@@ -191,6 +192,9 @@ pub fn prepare(
     if domain.kind == DomainKind::Qemu && domain.launch_security.is_some() {
         return Err(StartError::Emulated);
     }
+    if let Some(missing) = isolation.fault() {
+        return Err(StartError::Isolate(missing.clone().into()));
+    }
     complete(&mut domain, caps)?;
     let session = attest.as_ref().map(|attest| open_session(&mut domain, caps, attest)).transpose()?;
 
@@ -201,6 +205,10 @@ pub fn prepare(
         here.nvram_dir.clone_from(&background.nvram_dir);
         here.networks.clone_from(&background.networks);
     }
+    if let Some(user) = isolation.user() {
+        user.clone_into(&mut here.user);
+    }
+    isolation.own_huge_pages(&mut here.memory_dirs, &run_dir).map_err(StartError::Isolate)?;
     let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
     here.fds.taps = taps.numbers();
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
@@ -229,10 +237,9 @@ pub fn prepare(
         expected = Some(accepted);
         chain = Some(session.chain);
     }
-    files::make_variables(&plan)?;
-    let confinement = isolation
-        .confine(&domain, plan.firmware(), &emulator(&domain), &run_dir)
-        .map_err(StartError::Isolate)?;
+    files::make_variables(&plan, &here.nvram_dir)?;
+    let confinement =
+        isolation.confine(&domain, &plan, &here.memory_dirs, &run_dir).map_err(StartError::Isolate)?;
 
     let cannot_resume = impossible(launch.as_ref(), facts);
     let resume = match &cannot_resume {
@@ -245,7 +252,8 @@ pub fn prepare(
     let (life, log) = match background {
         None => (Life::Foreground, None),
         Some(InBackground { reactions, log, .. }) => {
-            let opened = open_log(&log).map_err(|source| StartError::Log { path: log, source })?;
+            let opened = guest_log::open(&log, &caps.version.to_string(), &plan.to_shell())
+                .map_err(|source| StartError::Log { path: log, source })?;
             (Life::Background(reactions), Some(opened))
         }
     };
@@ -381,16 +389,6 @@ fn accepted(attest: &Attest, launch: &LaunchInputs) -> Result<Expected, StartErr
         firmware: launch.firmware.clone().unwrap_or_default(),
         covers: vec!["what the digest given with --expect-digest was made of".into()],
     }))
-}
-
-/// Opens the file that QEMU's output is appended to, which its owner alone may read.
-fn open_log(path: &Path) -> io::Result<Log> {
-    if let Some(directory) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
-    let file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let start = file.metadata()?.len();
-    Ok(Log { file, path: path.to_owned(), start })
 }
 
 /// Why the guest cannot run here although it can be launched.

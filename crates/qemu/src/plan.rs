@@ -200,6 +200,12 @@ impl Plan {
         argv
     }
 
+    /// The QEMU binary.
+    #[must_use]
+    pub fn emulator(&self) -> &Path {
+        &self.emulator
+    }
+
     /// Environment and command line as text for a shell, in the form of `virsh domxml-to-native qemu-argv`.
     #[must_use]
     pub fn to_shell(&self) -> String {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use daemon::config::Config;
+use daemon::isolate::Isolation;
 use daemon::server::{self, Server};
 use daemon::service::Paths;
 
@@ -85,6 +86,13 @@ fn check(paths: &Paths, config: &Config) -> anyhow::Result<ExitCode> {
         writeln!(out, "# listens on {}", socket.display())?;
     }
     write!(out, "{}", config.show(false))?;
+    let isolation = Isolation::new(&config.isolation, paths);
+    for line in isolation.measures() {
+        writeln!(out, "# guests: {line}")?;
+    }
+    if let Some(missing) = isolation.fault() {
+        style::note(&format!("no guest can be started: {missing}"));
+    }
     if paths.system {
         for name in server::unknown_names(config) {
             style::note(&format!("the allow list names `{name}`, which does not exist here"));

@@ -162,6 +162,28 @@ pub const KEYS: &[Key] = &[
             }))
         },
     },
+    Key {
+        section: "isolation",
+        name: "user",
+        about: "Whom QEMU runs as, where the daemon is root's. \"root\": as the daemon, but without its\n\
+                capabilities. No guest is started while there is no such user. docs/security.md has the rest.",
+        set: |config, value| text(value).map(|value| value.clone_into(&mut config.isolation.user)),
+        show: |config| Some(quoted(&config.isolation.user)),
+    },
+    Key {
+        section: "isolation",
+        name: "group",
+        about: "QEMU's group. Unset: the user's own. The groups of /dev/kvm and /dev/sev come by themselves.",
+        set: |config, value| text(value).map(|value| config.isolation.group = Some(value.to_owned())),
+        show: |config| config.isolation.group.as_deref().map(quoted),
+    },
+    Key {
+        section: "isolation",
+        name: "namespaces",
+        about: "Whether each QEMU has mounts, devices, processes and System V IPC of its own.",
+        set: |config, value| boolean(value).map(|value| config.isolation.namespaces = value),
+        show: |config| Some(config.isolation.namespaces.to_string()),
+    },
 ];
 
 /// As a TOML string.

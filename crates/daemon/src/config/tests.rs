@@ -37,12 +37,12 @@ fn what_is_wrong_is_named_with_its_line() {
             line 9: allow.read: "@" is no user or group
             line 10: allow.write: a list, such as ["root", "@libvirt"], is wanted, not a string
             line 12: log.level: "loud" is none of off, error, warn, info, debug, trace
-            line 13: there is no section [tls], only [socket], [allow], [limits], [keepalive], [forward], [log]"#]],
+            line 13: there is no section [tls], only [socket], [allow], [limits], [keepalive], [forward], [log], [isolation]"#]],
     );
     faults(
         "mode = '0600'\n",
         &expect![
-            "line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [forward], [log]"
+            "line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [forward], [log], [isolation]"
         ],
     );
     faults("[socket]\nmode = \n", &expect!["line 2: string values must be quoted, expected literal string"]);

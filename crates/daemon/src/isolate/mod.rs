@@ -11,14 +11,15 @@ mod path;
 mod trial;
 mod view;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use domain::Domain;
 use domain::model::disk::Disk;
-use qemu::plan::Firmware;
+use qemu::plan::{MemoryDirs, Plan};
 use rustix::process::Gid;
 use rustix::thread::UnshareFlags;
 
@@ -147,6 +148,15 @@ impl Isolation {
         }
     }
 
+    /// The name of the user that QEMU runs as, where it is another than the caller.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        match &self.level {
+            Level::Own(own) => Some(&own.account.name),
+            Level::AsCaller | Level::Missing(_) => None,
+        }
+    }
+
     /// User and group by number, as libvirt's security label for model `dac` has them: `+UID:+GID`.
     #[must_use]
     pub fn label(&self) -> String {
@@ -187,8 +197,8 @@ impl Isolation {
     pub(crate) fn confine(
         &self,
         domain: &Domain,
-        firmware: &Firmware,
-        emulator: &Path,
+        plan: &Plan,
+        memory: &MemoryDirs,
         run_dir: &RunDir,
     ) -> Result<Confinement, IsolateError> {
         let own = match &self.level {
@@ -200,7 +210,7 @@ impl Isolation {
         let directory = run_dir.qemu();
         std::os::unix::fs::chown(&directory, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
             .map_err(|source| IsolateError::Directory { path: directory.clone(), source })?;
-        let needs = needs::of_domain(domain, firmware);
+        let needs = needs::of_domain(domain, plan.firmware());
         let mut view = own.namespaces.then(|| View { hidden: own.hidden.clone(), ..View::default() });
         let files = own.split(&needs, view.as_mut());
         owners::take(run_dir.path(), account, &files)?;
@@ -213,8 +223,9 @@ impl Isolation {
         }
         let credentials = account.with(groups(&devices));
         if let Some(view) = &mut view {
-            let programs = [emulator.to_owned()].into_iter().chain(preloaded());
+            let programs = [plan.emulator().to_owned()].into_iter().chain(preloaded());
             view.kept = own.kept.iter().cloned().chain([directory]).chain(programs).collect();
+            view.kept.extend(memory.huge_pages.values().cloned());
             view.kept.extend(files.iter().map(|need| need.path.clone()));
             let closed = view::closed_to(account, view.kept.iter().map(PathBuf::as_path));
             view.hidden.extend(closed);
@@ -226,6 +237,26 @@ impl Isolation {
             }
         }
         Ok(Confinement { credentials: Some(credentials), view, needs: files })
+    }
+
+    /// Puts a directory that QEMU may write to in the place of each mount of huge pages. [`release`] removes it.
+    pub(crate) fn own_huge_pages(
+        &self,
+        memory: &mut MemoryDirs,
+        run_dir: &RunDir,
+    ) -> Result<(), IsolateError> {
+        let Level::Own(own) = &self.level else { return Ok(()) };
+        for path in memory.huge_pages.values_mut() {
+            let directory = huge_pages_of(path, run_dir.path());
+            let make = || {
+                fs::DirBuilder::new().mode(0o700).create(&directory)?;
+                let Account { uid, gid, .. } = own.account;
+                std::os::unix::fs::chown(&directory, Some(uid.as_raw()), Some(gid.as_raw()))
+            };
+            make().map_err(|source| IsolateError::Directory { path: directory.clone(), source })?;
+            *path = directory;
+        }
+        Ok(())
     }
 
     /// Lets a running guest's QEMU use a disk that is being attached to it.
@@ -288,6 +319,18 @@ fn account_of(settings: &Settings) -> Result<Account, Missing> {
 /// run directory goes.
 pub(crate) fn release(run_dir: &Path) {
     owners::release(run_dir);
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for path in crate::start::huge_pages(&mounts).values() {
+        // QEMU leaves nothing in it, and most guests have none.
+        let _ = fs::remove_dir(huge_pages_of(path, run_dir));
+    }
+}
+
+/// A guest's directory on a mount of huge pages.
+fn huge_pages_of(mount: &Path, run_dir: &Path) -> PathBuf {
+    let mut name = OsString::from("sevirt-");
+    name.push(run_dir.file_name().unwrap_or_default());
+    mount.join(name)
 }
 
 impl Own {

@@ -47,7 +47,8 @@ use crate::vm::AskError;
 
 use crate::config::Config;
 use crate::forward::Forward;
-use crate::isolate::{self, Isolation};
+use crate::guest_log;
+use crate::isolate::Isolation;
 use crate::network::Embedded;
 use crate::storage::Pools;
 use crate::store::Store;
@@ -101,7 +102,7 @@ impl Service {
         let own = [&config.socket.path, &config.socket.read_only_path].into_iter().flatten().cloned();
         let own = own.chain([paths.socket(), paths.read_only_socket()]).collect();
         let forward = Forward::new(config.forward.clone(), own);
-        let isolation = Isolation::new(&isolate::Settings::default(), &paths);
+        let isolation = Isolation::new(&config.isolation, &paths);
         Arc::new(Self {
             paths,
             config,
@@ -123,6 +124,7 @@ impl Service {
     /// Takes over the guests that an earlier daemon has left, then starts those that start with the host. Clients are
     /// let in once this is done; nothing of it waits for a guest.
     pub(crate) async fn begin(self: &Arc<Self>) {
+        tokio::spawn(guest_log::keep_bounded(self.paths.log.clone()));
         lifecycle::take_over(self).await;
         lifecycle::autostart(self).await;
     }

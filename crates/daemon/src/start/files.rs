@@ -73,8 +73,8 @@ fn check_code(code: &Code) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Makes the guest's variable store from its template, at its first start.
-pub(super) fn make_variables(plan: &Plan) -> Result<(), StartError> {
+/// Makes the guest's variable store from its template, at its first start; the directory too, where it is the usual one.
+pub(super) fn make_variables(plan: &Plan, usual: &Path) -> Result<(), StartError> {
     let Some(Variables { path, format, template }) = &plan.firmware().variables else { return Ok(()) };
     let failed = |what, source| StartError::File { what, path: path.clone(), source };
     match accessible(path, Access::READ_OK | Access::WRITE_OK) {
@@ -92,7 +92,7 @@ pub(super) fn make_variables(plan: &Plan) -> Result<(), StartError> {
             return Ok(false);
         }
         let directory = path.parent().ok_or(io::ErrorKind::NotFound)?;
-        if directory.ends_with("sevirt/nvram") {
+        if directory == usual {
             fs::create_dir_all(directory)?;
         }
         // It has mode 0600, and takes its name only when it is whole; one that came meanwhile is kept.

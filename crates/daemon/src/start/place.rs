@@ -107,7 +107,7 @@ fn memory_dirs(domain: &Domain, domain_dir: &Path) -> MemoryDirs {
 }
 
 /// Mounted huge page directories by page size in KiB, from `/proc/self/mounts`.
-fn huge_pages(mounts: &str) -> BTreeMap<u64, PathBuf> {
+pub(crate) fn huge_pages(mounts: &str) -> BTreeMap<u64, PathBuf> {
     let mut found = BTreeMap::new();
     for line in mounts.lines() {
         let mut fields = line.split(' ').skip(1);

@@ -127,7 +127,7 @@ impl View {
                 directory(&path)?;
             } else {
                 path.parent().map_or(Ok(()), directory)?;
-                fs::File::create(&path).map_err(failed("make", &path))?;
+                place_for(&path)?;
             }
             attach(&tree, &path)?;
         }
@@ -162,7 +162,7 @@ impl View {
                 continue;
             }
             path.parent().map_or(Ok(()), directory).map_err(io::Error::other)?;
-            fs::OpenOptions::new().append(true).create(true).open(&path)?;
+            place_for(&path).map_err(io::Error::other)?;
             attach(&tree, &path).map_err(io::Error::other)?;
         }
         Ok(())
@@ -237,7 +237,7 @@ impl Node {
                 chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed("give", path))
             }
             Self::Same(tree) => {
-                fs::File::create(path).map_err(failed("make", path))?;
+                place_for(path)?;
                 attach(&tree, path)
             }
         }
@@ -298,6 +298,12 @@ fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, ViewError> {
         Depth::All => flags | OpenTreeFlags::AT_RECURSIVE,
     };
     rustix::mount::open_tree(CWD, path, flags).map_err(failed("keep", path))
+}
+
+/// Makes a file to attach another to. What is there already may be somebody's disk: it is left as it is.
+fn place_for(path: &Path) -> Result<(), ViewError> {
+    let place = fs::OpenOptions::new().append(true).create(true).open(path);
+    place.map(|_| ()).map_err(failed("make", path))
 }
 
 fn attach(tree: &OwnedFd, path: &Path) -> Result<(), ViewError> {

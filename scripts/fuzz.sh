@@ -2,15 +2,15 @@
 # Builds a fuzzer and runs it. Stable Rust and a C++ compiler are enough: the coverage that libFuzzer asks for comes from
 # the compiler's own pass.
 #
-#   scripts/fuzz.sh lint|boot|rpc [SECONDS]   3600 seconds unless told; FUZZ_SEED chooses the seed
-#   scripts/fuzz.sh --minimise lint|boot|rpc  makes the committed corpus small again, with what the runs found
+#   scripts/fuzz.sh lint|boot|rpc|server [SECONDS] 3600 seconds unless told; FUZZ_SEED chooses the seed
+#   scripts/fuzz.sh --minimise lint|boot|rpc|server makes the committed corpus small again, with what the runs found
 #
 # What a run finds new is kept in target/fuzz/corpus, a crash in target/fuzz/crashes; fuzz/corpus is what is committed.
 set -eu
 cd "$(dirname "$0")/.."
 minimise=
 [ "${1-}" = --minimise ] && { minimise=1; shift; }
-name=${1:?which fuzzer: lint, boot or rpc}
+name=${1:?which fuzzer: lint, boot, rpc or server}
 seconds=${2-${FUZZ_SECONDS-3600}}
 seed=${FUZZ_SEED-1}
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -34,6 +34,7 @@ if [ -n "$minimise" ]; then
 fi
 case $name in
 lint) seeds="crates/rules/test_data examples" ;;
+server) seeds=fuzz/corpus/rpc ;;
 *) seeds= ;;
 esac
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)

@@ -28,6 +28,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rpc::Rights;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -42,7 +43,7 @@ use self::lock::Lock;
 use self::notify::Told;
 use self::policy::{Door, Places, Policy};
 use crate::config::{Config, ConfigError};
-use crate::service::{Client, Paths, Service};
+use crate::service::{Client, Paths, Peer, Service};
 
 /// How long calls that go on may take once the daemon is told to stop.
 const FINISH: Duration = Duration::from_secs(20);
@@ -273,6 +274,20 @@ impl House {
         });
         Ok(())
     }
+}
+
+/// Serves one client whose bytes come from anywhere: the connection without its socket, for tests and fuzzers.
+pub async fn converse(
+    service: Arc<Service>,
+    rights: Rights,
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+) {
+    let client = Arc::new(Client::new(0, Peer { uid: u32::MAX, gid: u32::MAX, pid: None }, rights));
+    let (_running, stop) = watch::channel(false);
+    // Why it ended is the log's; the other end sees that it did.
+    let ended = connection::serve(service, client, None, Bounds::default(), reader, writer, stop).await;
+    tracing::debug!(?ended, "conversation ends");
 }
 
 /// Lets clients in by one door.

@@ -35,13 +35,8 @@ pub(super) fn auth_polkit(service: &Service, client: &Client) -> Result<i32, Fai
 }
 
 pub(super) fn open(service: &Service, client: &Client, args: &OpenArgs<'_>) -> Result<(), Failure> {
-    let wanted = args.name.as_deref().map(|name| name.split('?').next().unwrap_or(name));
-    if let Some(name) = wanted.filter(|name| !name.is_empty() && *name != service.paths.uri()) {
-        return Err(Box::new(RemoteError::new(
-            Code::INVALID_ARG,
-            Origin::QEMU,
-            format!("this daemon serves {}, not {name}", service.paths.uri()),
-        )));
+    if let Some(name) = args.name.as_deref().filter(|name| !name.is_empty()) {
+        served(service.paths.uri(), name)?;
     }
     if args.flags & !(READ_ONLY | NO_ALIASES) != 0 {
         let flags = args.flags;
@@ -54,6 +49,18 @@ pub(super) fn open(service: &Service, client: &Client, args: &OpenArgs<'_>) -> R
         return Err(Box::new(RemoteError::internal("connection already open")));
     }
     Ok(())
+}
+
+/// Whether a client means this daemon, whose URI is `own`. Its words are libvirt's.
+fn served(own: &str, name: &str) -> Result<(), Failure> {
+    let name = name.split('?').next().unwrap_or(name);
+    let Some(path) = name.strip_prefix("qemu://") else {
+        return Err(Box::new(RemoteError::new(Code::NO_CONNECT, Origin::NONE, name)));
+    };
+    if name == own {
+        return Ok(());
+    }
+    Err(Box::new(RemoteError::internal(format!("unexpected qemu URI path '{path}', try {own}"))))
 }
 
 /// Refuses what cannot come before the connection is opened.
@@ -146,4 +153,30 @@ pub(super) fn register_secret(
 ) -> Result<i32, Failure> {
     let only = args.secret.as_ref().map_or(Only::All, |secret| Only::Uuid(secret.uuid));
     service.events.register(client, Topic::Secret(args.event_id), only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, expect: Option<&str>) {
+        let said = served("qemu:///system", name).err().map(|error| error.to_string());
+        assert_eq!(said.as_deref(), expect);
+    }
+
+    #[test]
+    fn a_client_must_mean_this_daemon() {
+        check("qemu:///system", None);
+        check("qemu:///system?socket=/run/x", None);
+        check(
+            "qemu:///nowhere",
+            Some("internal error: unexpected qemu URI path '/nowhere', try qemu:///system"),
+        );
+        check(
+            "qemu:///session",
+            Some("internal error: unexpected qemu URI path '/session', try qemu:///system"),
+        );
+        check("xen:///system", Some("no connection driver available for xen:///system"));
+    }
 }

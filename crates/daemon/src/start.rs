@@ -32,6 +32,7 @@ use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
 use crate::vm::{Console, Goals, Life, Reactions, Request, Resume, RunDir, RunDirError};
 
+pub(crate) use live::name_sockets;
 pub use place::DEFAULT_EMULATOR;
 pub(crate) use place::huge_pages;
 
@@ -204,6 +205,7 @@ pub fn prepare(
     if let Some(background) = &background {
         here.nvram_dir.clone_from(&background.nvram_dir);
         here.networks.clone_from(&background.networks);
+        here.is_tuned = true;
     }
     if let Some(user) = isolation.user() {
         user.clone_into(&mut here.user);

@@ -424,6 +424,7 @@ pub(crate) async fn remote(
         C::DomainFsfreeze(args) => R::DomainFsfreeze(agent::freeze(service, &args).await?),
         C::DomainFsthaw(args) => R::DomainFsthaw(agent::thaw(service, &args).await?),
         C::DomainFstrim(args) => R::DomainFstrim(agent::trim(service, &args).await?),
+        C::DomainGetGuestVcpus(args) => R::DomainGetGuestVcpus(agent::guest_vcpus(service, &args).await?),
         C::DomainSetUserPassword(args) => {
             R::DomainSetUserPassword(agent::set_user_password(service, &args).await?)
         }

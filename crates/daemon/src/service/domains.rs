@@ -288,7 +288,7 @@ impl Vm {
 
     /// What the balloon leaves a running guest, in KiB.
     pub(crate) fn balloon(&self) -> Option<u64> {
-        None
+        self.live()?.current_memory.map(|current| current.0)
     }
 
     /// Processor time that a running guest has taken, in nanoseconds.

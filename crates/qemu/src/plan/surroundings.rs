@@ -46,6 +46,9 @@ pub struct Surroundings {
     pub vsock_cid: Option<u32>,
     /// A fresh UUID for a guest that asks for a new generation id at each start.
     pub generation_id: Option<String>,
+    /// Whoever starts the guest carries out what QEMU can be told only once it runs: the balloon, pinning, links that
+    /// are down, passwords of displays.
+    pub is_tuned: bool,
     /// The time, for a guest whose clock is set relative to it.
     pub clock: Option<HostClock>,
     /// The QEMU binary for a domain that names none.

@@ -19,10 +19,10 @@ use crate::argv::{interface::is_user_mode, memory::whole_mebibytes, rng::DEFAULT
 /// What the domain asks for and a start does not carry out.
 pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     let mut list = Vec::new();
-    resources(domain, &mut list);
+    resources(domain, here, &mut list);
     processors(domain, here, &mut list);
     disks(domain, &mut list);
-    interfaces(domain, &mut list);
+    interfaces(domain, here, &mut list);
     displays(domain, here, &mut list);
     let features = &domain.features;
     let is_off = |switch: Option<Switch>| switch == Some(Switch::Off);
@@ -43,17 +43,26 @@ fn add(list: &mut Vec<String>, is_asked: bool, what: impl Into<String>) {
 }
 
 /// What the host gives to the guest as a whole.
-fn resources(domain: &Domain, list: &mut Vec<String>) {
+fn resources(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
     let tune = &domain.memtune;
     add(list, tune.soft_limit.is_some(), "memtune soft_limit");
     add(list, tune.min_guarantee.is_some(), "memtune min_guarantee");
     add(list, tune.swap_hard_limit.is_some(), "memtune swap_hard_limit");
-    add(list, domain.cputune != CpuTune::default(), "cputune: no shares, quotas or pinning");
-    add(list, domain.vcpu.cpuset.is_some(), "vcpu cpuset: no pinning");
+    if here.is_tuned {
+        let pins = CpuTune {
+            vcpu_pins: domain.cputune.vcpu_pins.clone(),
+            emulator_pin: domain.cputune.emulator_pin.clone(),
+            ..CpuTune::default()
+        };
+        add(list, domain.cputune != pins, "cputune: no shares or quotas");
+    } else {
+        add(list, domain.cputune != CpuTune::default(), "cputune: no shares, quotas or pinning");
+        add(list, domain.vcpu.cpuset.is_some(), "vcpu cpuset: no pinning");
+    }
     add(list, domain.vcpu.placement == Some(Placement::Auto), "vcpu placement auto");
     let balloon =
         domain.current_memory.is_some_and(|now| whole_mebibytes(now) < whole_mebibytes(domain.memory));
-    add(list, balloon, "currentMemory: the guest starts with all of its memory");
+    add(list, balloon && !here.is_tuned, "currentMemory: the guest starts with all of its memory");
     let pages = domain.memory_backing.hugepages.iter().flatten();
     add(
         list,
@@ -96,11 +105,11 @@ fn disks(domain: &Domain, list: &mut Vec<String>) {
     }
 }
 
-fn interfaces(domain: &Domain, list: &mut Vec<String>) {
+fn interfaces(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
     for (position, interface) in domain.devices.interfaces.iter().enumerate() {
         let id = ids::interface(&domain.devices.interfaces, position);
         let is_on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
-        let down = interface.link == Some(LinkState::Down);
+        let down = interface.link == Some(LinkState::Down) && !here.is_tuned;
         add(list, interface.script.is_some(), format!("interface {id}: its script is not run"));
         add(list, down, format!("interface {id}: its link starts up, not down"));
         add(
@@ -141,7 +150,11 @@ fn displays(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
             }
             _ => false,
         };
-        add(list, password, format!("graphics{index}: its password is not set, so that nobody can connect"));
+        add(
+            list,
+            password && !here.is_tuned,
+            format!("graphics{index}: its password is not set, so that nobody can connect"),
+        );
     }
     for (index, video) in domain.devices.videos.iter().enumerate() {
         let is_vga = video.primary.map_or(index == 0, Switch::is_on);

@@ -42,6 +42,47 @@ impl Command for QueryNamedBlockNodes {
     }
 }
 
+/// `query-stats` of vCPUs: some of KVM's own figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryStats<'n> {
+    pub names: &'n [&'n str],
+}
+
+impl Command for QueryStats<'_> {
+    const NAME: &'static str = "query-stats";
+    type Reply = Vec<Stats>;
+
+    fn arguments(&self) -> serde_json::Map<String, Value> {
+        let provider = serde_json::json!({ "provider": "kvm", "names": self.names });
+        serde_json::Map::from_iter([
+            ("target".into(), "vcpu".into()),
+            ("providers".into(), Value::Array(vec![provider])),
+        ])
+    }
+}
+
+/// Figures of one vCPU.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Stats {
+    #[serde(default)]
+    pub stats: Vec<Stat>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Stat {
+    pub name: String,
+    pub value: Value,
+}
+
+impl Stats {
+    /// A figure that is a number; 0 where it is not told.
+    pub fn value(&self, name: &str) -> u64 {
+        let found = self.stats.iter().find(|stat| stat.name == name);
+        found.and_then(|stat| stat.value.as_u64()).unwrap_or_default()
+    }
+}
+
 /// A vCPU and the thread that runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -277,6 +318,14 @@ mod tests {
         assert_eq!(stats.stats.stat_swap_in, Told(None));
         assert_eq!(stats.stats.stat_disk_caches, Told(None));
         assert_eq!(stats.stats.stat_total_memory, Told(Some(4096)));
+    }
+
+    #[test]
+    fn figures_of_vcpus_are_found_by_name() {
+        let all: Vec<Stats> = read(json!([{"provider": "kvm", "qom-path": "/machine/unattached/device[0]",
+            "stats": [{"name": "halt_poll_success_ns", "value": 7}, {"name": "odd", "value": [1, 2]}]}]));
+        assert_eq!(all[0].value("halt_poll_success_ns"), 7);
+        assert_eq!((all[0].value("odd"), all[0].value("none")), (0, 0));
     }
 
     #[test]

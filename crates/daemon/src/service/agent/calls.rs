@@ -7,6 +7,7 @@ use rpc::error::{Code, Origin, RemoteError};
 use rpc::remote::block::{FsInfo, FsInfoReply, FsfreezeArgs, FstrimArgs};
 use rpc::remote::common::DomFlags;
 use rpc::remote::domain::{AgentTimeoutArgs, Interface, IpAddr, SetTimeArgs, SetUserPasswordArgs, Time};
+use rpc::remote::typed_param;
 use rpc::xdr::{List, Text};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -15,6 +16,8 @@ use super::{Patience, ask, raw};
 use crate::locked;
 use crate::service::device::affect::{check, internal, invalid};
 use crate::service::domains::Vm;
+use crate::service::params::Params;
+use crate::service::tune::Cpus;
 use crate::service::{Failure, Service};
 
 /// `virDomainGetHostnameFlags`.
@@ -208,6 +211,27 @@ fn interface(told: &Value) -> Option<Interface<'static>> {
         hwaddr: text(told, "hardware-address").map(Text::from),
         addrs: addrs.collect(),
     })
+}
+
+/// `DOMAIN_GET_GUEST_VCPUS`: lists of those that the guest has, uses, and could stop using.
+pub(crate) async fn guest_vcpus(
+    service: &Service,
+    args: &DomFlags<'_>,
+) -> Result<typed_param::Params<'static, 64>, Failure> {
+    check(args.flags, 0, "virDomainGetGuestVcpus")?;
+    let vm = service.domains.of(&args.dom)?;
+    let told = ask(service, &vm, "guest-get-vcpus", None).await?;
+    let all = told.as_array().ok_or_else(|| malformed("guest-get-vcpus"))?;
+    let list = |is_in: fn(&Value) -> bool| {
+        let ids = all.iter().filter(|vcpu| is_in(vcpu)).filter_map(|vcpu| vcpu.get("logical-id")?.as_u64());
+        Cpus::of(ids.filter_map(|id| usize::try_from(id).ok())).list()
+    };
+    let mut params = Params::default();
+    params.add("vcpus", list(|_| true));
+    params.add("online", list(|vcpu| vcpu.get("online").and_then(Value::as_bool).unwrap_or_default()));
+    params
+        .add("offlinable", list(|vcpu| vcpu.get("can-offline").and_then(Value::as_bool).unwrap_or_default()));
+    Ok(params.all())
 }
 
 /// `DOMAIN_AGENT_SET_RESPONSE_TIMEOUT`.

@@ -24,8 +24,8 @@ use crate::locked;
 use crate::vm::Guest;
 
 pub(super) use calls::{
-    freeze, fs_info, get_time, hostname, interfaces, set_response_timeout, set_time, set_user_password, thaw,
-    trim,
+    freeze, fs_info, get_time, guest_vcpus, hostname, interfaces, set_response_timeout, set_time,
+    set_user_password, thaw, trim,
 };
 pub(super) use guest_info::guest_info;
 pub(super) use link::{connect, socket_path};
@@ -198,9 +198,11 @@ pub(super) fn heard(guest: &Guest, event: &Event) -> Option<i32> {
     let found = live.devices.channels.iter_mut().find(|channel| channel.info.alias.as_deref() == Some(id))?;
     let ChannelTarget::Virtio { name, state: known } = &mut found.target else { return None };
     let is_agent = name.as_deref() == Some(NAME);
-    let before = known.replace(state);
+    if known.replace(state) == Some(state) {
+        return None;
+    }
     guest.set_live(live);
-    (is_agent && before != Some(state)).then_some(number)
+    is_agent.then_some(number)
 }
 
 /// Has the live domain say of each channel whether the guest listens; for a guest that was just started or taken over.

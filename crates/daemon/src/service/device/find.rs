@@ -164,7 +164,7 @@ pub(super) fn interface(all: &[Interface], asked: &Interface) -> Result<usize, F
     match (found.next(), found.next()) {
         (Some(at), None) => Ok(at),
         (Some(_), Some(_)) => Err(Box::new(RemoteError::operation_failed(format!(
-            "multiple devices matched hostdev or MAC address {mac}: say which by its address or alias"
+            "multiple devices matching MAC address {mac} found"
         )))),
         (None, _) => {
             let place = asked.info.pci().map_or_else(|| "(<null>)".to_owned(), |pci| pci.to_string());

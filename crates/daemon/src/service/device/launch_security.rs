@@ -26,7 +26,8 @@ pub(crate) async fn info(
     service: &Service,
     args: &DomFlags<'_>,
 ) -> Result<typed_param::Params<'static, 64>, Failure> {
-    check(args.flags, 0, "virDomainGetLaunchSecurityInfo")?;
+    // Strings may be among the parameters.
+    check(args.flags, 4, "virDomainGetLaunchSecurityInfo")?;
     let vm = service.domains.of(&args.dom)?;
     let asks_for_it = vm.current()?.launch_security.is_some();
     if !asks_for_it {
@@ -55,7 +56,7 @@ pub(crate) async fn set_state(
     service: &Arc<Service>,
     args: &LaunchSecurityStateArgs<'_>,
 ) -> Result<(), Failure> {
-    check(args.flags, 0, "virDomainSetLaunchSecurityState")?;
+    check(args.flags, 4, "virDomainSetLaunchSecurityState")?;
     let mut given = Given::new(&args.params.0)?;
     let header = given.string("sev-secret-header")?.map(str::to_owned);
     let secret = given.string("sev-secret")?.map(str::to_owned);

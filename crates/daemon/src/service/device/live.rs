@@ -49,6 +49,8 @@ pub(super) async fn plug(
         if let Device::Disk(disk) = &asked.device {
             is_accessible(disk)?;
         }
+        let mut placed = placed;
+        crate::start::name_sockets(&mut placed.domain, &dir);
         judge::plugged(service, &before, &placed.domain)?;
         let here = surroundings(service, &placed.domain, &dir)?;
         Ok((placed, here))
@@ -56,10 +58,66 @@ pub(super) async fn plug(
     .await?;
     let (Placed { domain, controllers, which }, here) = placed;
     let node = next_node(guest).await?;
+    let disk = match (which, &fragment.device) {
+        (Found::Disk(_), Device::Disk(disk)) => Some(Disk::clone(disk)),
+        _ => None,
+    };
+    if let Some(disk) = &disk {
+        admit(service, guest, disk.clone()).await?;
+    }
+    let plugged = plug_placed(guest, domain, controllers, which, node, &here).await;
+    let alias = match (plugged, disk) {
+        (Ok(alias), _) => alias,
+        (Err(error), Some(disk)) => {
+            withdraw(service, guest, disk).await;
+            return Err(error);
+        }
+        (Err(error), None) => return Err(error),
+    };
+    tracing::info!(domain = %vm.name(), device = %alias, "plugged in");
+    service.events.publish(&vm.about(), &Happening::DeviceAdded(alias));
+    Ok(())
+}
+
+/// Lets QEMU use a disk's files.
+pub(super) async fn admit(service: &Arc<Service>, guest: &Arc<Guest>, disk: Disk) -> Result<(), Failure> {
+    let guest = Arc::clone(guest);
+    blocking(service, move |service| {
+        service.isolation.admit(guest.run_dir(), guest.pid(), &disk).map_err(|error| {
+            Box::new(RemoteError::system_error(format!(
+                "QEMU cannot be given disk '{}': {}",
+                disk.target.dev,
+                crate::chain(&error)
+            )))
+        })
+    })
+    .await
+}
+
+/// Takes a disk's files back.
+pub(super) async fn withdraw(service: &Arc<Service>, guest: &Arc<Guest>, disk: Disk) {
+    let guest = Arc::clone(guest);
+    let withdrawn = blocking(service, move |service| {
+        service.isolation.withdraw(guest.run_dir(), &disk);
+        Ok(())
+    });
+    // It says itself what it could not do.
+    let _ = withdrawn.await;
+}
+
+/// QEMU's side of it; the alias is returned.
+async fn plug_placed(
+    guest: &Arc<Guest>,
+    mut domain: Domain,
+    controllers: Vec<usize>,
+    which: Found,
+    node: usize,
+    here: &Surroundings,
+) -> Result<String, Failure> {
     let mut done = Done { guest, steps: Vec::new() };
     let mut ptys = Vec::new();
     for index in controllers {
-        done.carry_out(steps(&domain, Which::Controller(index), &here)?, &mut ptys).await?;
+        done.carry_out(steps(&domain, Which::Controller(index), here)?, &mut ptys).await?;
     }
     let which = match which {
         Found::Disk(index) => Which::Disk { index, node },
@@ -70,16 +128,13 @@ pub(super) async fn plug(
         Found::Input(index) => Which::Input(index),
         Found::Watchdog(index) => Which::Watchdog(index),
     };
-    done.carry_out(steps(&domain, which, &here)?, &mut ptys).await?;
-    let mut domain = domain;
+    done.carry_out(steps(&domain, which, here)?, &mut ptys).await?;
     for (label, pty) in ptys {
         note_pty(&mut domain, &label, &pty);
     }
     let alias = found_of(which).info(&domain).and_then(|info| info.alias.clone()).unwrap_or_default();
     guest.set_live(domain);
-    tracing::info!(domain = %vm.name(), device = %alias, "plugged in");
-    service.events.publish(&vm.about(), &Happening::DeviceAdded(alias));
-    Ok(())
+    Ok(alias)
 }
 
 fn found_of(which: Which) -> Found {
@@ -370,7 +425,7 @@ pub(super) async fn next_node(guest: &Guest) -> Result<usize, Failure> {
 }
 
 /// The number in the name of a block node: `libvirt-3-storage`.
-fn node_number(name: &str) -> Option<usize> {
+pub(crate) fn node_number(name: &str) -> Option<usize> {
     name.strip_prefix("libvirt-")?.split('-').next()?.parse().ok()
 }
 
@@ -586,16 +641,37 @@ pub(super) async fn nodes_of(
 }
 
 /// Takes away what a device used, and the device from the running domain.
-async fn forget(service: &Service, vm: &Vm, guest: &Guest, alias: &str, backends: Vec<Step>) {
+async fn forget(service: &Arc<Service>, vm: &Vm, guest: &Arc<Guest>, alias: &str, backends: Vec<Step>) {
     undo(guest, backends).await;
     let mut live = Domain::clone(&guest.live());
     let has_it = |found: &Found| found.info(&live).and_then(|info| info.alias.as_deref()) == Some(alias);
-    if let Some(found) = super::find::all(&live).into_iter().find(has_it) {
-        found.remove(&mut live);
-        guest.set_live(live);
+    let Some(found) = super::find::all(&live).into_iter().find(has_it) else { return };
+    let disk = match found {
+        Found::Disk(at) => live.devices.disks.get(at).cloned(),
+        _ => None,
+    };
+    found.remove(&mut live);
+    guest.set_live(live);
+    if let Some(disk) = disk {
+        withdraw(service, guest, disk).await;
     }
     tracing::info!(domain = %vm.name(), device = %alias, "plugged out");
     service.events.publish(&vm.about(), &Happening::DeviceRemoved(alias.to_owned()));
+}
+
+/// QEMU says that a device is gone. Whoever asked for it knows what goes with it, and has the domain's job until then;
+/// this is for those that nobody waits for any more.
+pub(crate) fn deleted(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Arc<Guest>, alias: &str) {
+    let (service, vm, guest, alias) =
+        (Arc::clone(service), Arc::clone(vm), Arc::clone(guest), alias.to_owned());
+    tokio::spawn(async move {
+        let _job = vm.job.lock().await;
+        let live = guest.live();
+        let has_it = |found: &Found| found.info(&live).and_then(|info| info.alias.as_deref()) == Some(&alias);
+        let Some(found) = super::find::all(&live).into_iter().find(has_it) else { return };
+        let backends = backends(&service, &guest, &live, found).await.unwrap_or_default();
+        forget(&service, &vm, &guest, &alias, backends).await;
+    });
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(super) use detach::{detach, detach_alias, detach_flags};
 pub(super) use job::{abort_job, block_job_info, control_info, job_info, job_stats};
 pub(super) use keys::{inject_nmi, send_key};
 pub(super) use launch_security::{info as launch_security_info, set_state as set_launch_security_state};
+pub(super) use live::deleted;
+pub(super) use live::node_number;
 pub(super) use resize::block_resize;
 pub(super) use screenshot::screenshot;
 pub(super) use update::update_flags;

@@ -263,7 +263,11 @@ pub(super) async fn change_medium(
     let inserted = match medium {
         None => None,
         Some((steps, top)) => {
-            live::carry_out(guest, steps.clone()).await?;
+            live::admit(service, guest, new.clone()).await?;
+            if let Err(error) = live::carry_out(guest, steps.clone()).await {
+                live::withdraw(service, guest, new).await;
+                return Err(error);
+            }
             Some((steps, top))
         }
     };
@@ -271,10 +275,14 @@ pub(super) async fn change_medium(
     if let Err(error) = changed {
         if let Some((steps, _)) = inserted {
             live::undo(guest, steps).await;
+            live::withdraw(service, guest, new).await;
         }
         return Err(error);
     }
     live::undo(guest, before).await;
+    if known.source.is_some() && known.source != new.source {
+        live::withdraw(service, guest, known).await;
+    }
     let mut live = Domain::clone(&guest.live());
     if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
         *known = new;

@@ -11,7 +11,7 @@ use super::{end, watch};
 use crate::cgroup::Group;
 use crate::locked;
 use crate::service::domains::Vm;
-use crate::service::{Failure, Service};
+use crate::service::{Failure, Service, tune};
 use crate::vm::{AdoptError, Guest, How, Record, RunDir};
 
 /// How many are looked at at a time.
@@ -75,6 +75,8 @@ fn take_one(service: &Arc<Service>, path: &Path) {
         Ok(guest) => {
             let record = guest.record();
             tracing::info!(domain = %record.name, id = record.id, pid = guest.pid(), "taken over");
+            let its = Arc::clone(&guest);
+            tokio::spawn(async move { tune::at_adoption(&its).await });
             if record.bound {
                 tracing::info!(domain = %record.name, "ends: the client that it was bound to is gone");
                 tokio::spawn(async move { guest.stop(How::Terminate).await });

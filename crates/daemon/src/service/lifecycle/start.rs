@@ -15,7 +15,7 @@ use crate::locked;
 use crate::service::client::AtEnd;
 use crate::service::domain::{blocking, define, only_flags, xml};
 use crate::service::domains::Vm;
-use crate::service::{Client, Failure, Service};
+use crate::service::{Client, Failure, Service, tune};
 use crate::start::{InBackground, Options, Prepared, StartError};
 use crate::vm::{Guest, How as Stop, Outcome, Reactions, Record};
 
@@ -131,6 +131,12 @@ async fn start_alone(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<b
     };
     match up {
         Ok(()) => {
+            if let Err(error) = tune::at_start(&guest).await {
+                tracing::warn!(domain = %vm.name(), %error, "start failed: what its domain asks for cannot be done");
+                guest.stop(Stop::Terminate).await;
+                guest.ended().await;
+                return Err(error);
+            }
             tracing::info!(
                 domain = %vm.name(),
                 uuid = %vm.uuid,

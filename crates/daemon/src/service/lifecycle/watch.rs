@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use domain::model::memory::Kib;
 use qemu::qmp;
 use rpc::remote::event::lifecycle;
 
 use crate::locked;
-use crate::service::Service;
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
+use crate::service::{Service, agent, device};
 use crate::vm::{Guest, Milestone, Notice, Observer, Still};
 
 /// Who tells of a guest.
@@ -18,7 +19,7 @@ pub(super) fn observer(service: &Arc<Service>, vm: &Arc<Vm>) -> Observer {
         let Some(service) = service.upgrade() else { return };
         match notice {
             Notice::Milestone(milestone) => on_milestone(&service, &vm, guest, milestone),
-            Notice::Heard(event) => on_event(&service, &vm, event),
+            Notice::Heard(event) => on_event(&service, &vm, guest, event),
             Notice::Console(_) => {}
         }
     })
@@ -83,7 +84,7 @@ fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Mile
 }
 
 /// What QEMU tells that is no step of the guest's life.
-fn on_event(service: &Service, vm: &Arc<Vm>, event: &qmp::Event) {
+fn on_event(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Guest, event: &qmp::Event) {
     let tell = |happening| service.events.publish(&vm.about(), &happening);
     match event {
         qmp::Event::Watchdog { action } => tell(Happening::Watchdog(watchdog_action(action))),
@@ -96,14 +97,22 @@ fn on_event(service: &Service, vm: &Arc<Vm>, event: &qmp::Event) {
             tell(Happening::IoError { path, alias, action, reason: reason.to_owned() });
         }
         qmp::Event::DeviceDeleted { device: Some(alias), .. } => {
-            tell(Happening::DeviceRemoved(alias.clone()));
+            if let Some(guest) = vm.guest() {
+                device::deleted(service, vm, &guest, alias);
+            }
         }
-        qmp::Event::Other { name, data } => on_other(service, vm, name, data),
+        qmp::Event::Other { name, data } => {
+            // `virConnectDomainEventAgentLifecycleReason`: the channel.
+            if let Some(state) = agent::heard(guest, event) {
+                tell(Happening::AgentLifecycle { state, reason: 2 });
+            }
+            on_other(service, vm, guest, name, data);
+        }
         _ => {}
     }
 }
 
-fn on_other(service: &Service, vm: &Arc<Vm>, name: &str, data: &serde_json::Value) {
+fn on_other(service: &Service, vm: &Arc<Vm>, guest: &Guest, name: &str, data: &serde_json::Value) {
     let tell = |happening| service.events.publish(&vm.about(), &happening);
     let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match name {
@@ -114,6 +123,9 @@ fn on_other(service: &Service, vm: &Arc<Vm>, name: &str, data: &serde_json::Valu
         }
         "BALLOON_CHANGE" => {
             if let Some(bytes) = data.get("actual").and_then(serde_json::Value::as_u64) {
+                let mut live = domain::Domain::clone(&guest.live());
+                live.current_memory = Some(Kib(bytes / 1024));
+                guest.set_live(live);
                 tell(Happening::BalloonChange(bytes / 1024));
             }
         }
@@ -131,12 +143,6 @@ fn on_other(service: &Service, vm: &Arc<Vm>, name: &str, data: &serde_json::Valu
         "WAKEUP" => {
             tell(Happening::Lifecycle(lifecycle::STARTED_WAKEUP));
             tell(Happening::PmWakeup);
-        }
-        "DEVICE_UNPLUG_GUEST_ERROR" | "MEM_UNPLUG_ERROR" => {
-            let alias = text("device");
-            if !alias.is_empty() {
-                tell(Happening::DeviceRemovalFailed(alias));
-            }
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::Domain;
+use domain::model::memory::Kib;
 use qemu::qmp::device::{QomGet, QomSet};
 use qemu::qmp::figures::{GuestStats, QueryBalloon, Told};
 use rpc::remote::tune::{MemoryStat, MemoryStatsArgs, MemoryStatsPeriodArgs};
@@ -138,6 +139,18 @@ pub(crate) async fn poll(guest: &Guest, path: String, period: u32) -> Result<(),
     Ok(())
 }
 
+/// Takes note of what the balloon leaves the guest.
+pub(crate) async fn note_balloon(guest: &Guest) -> Result<(), Failure> {
+    let mut live = Domain::clone(&guest.live());
+    if balloon_path(&live).is_none() {
+        return Ok(());
+    }
+    let actual = guest.ask(QueryBalloon).await?.actual;
+    live.current_memory = Some(Kib(actual / 1024));
+    guest.set_live(live);
+    Ok(())
+}
+
 /// Does what the domain asks of its balloon at a start: how much it leaves the guest, and how often it is asked.
 pub(crate) async fn at_start(guest: &Guest) -> Result<(), Failure> {
     let live = guest.live();
@@ -149,6 +162,7 @@ pub(crate) async fn at_start(guest: &Guest) -> Result<(), Failure> {
     let current = live.current_memory.filter(|current| current.0 > 0 && *current < live.memory);
     if let Some(current) = current {
         guest.ask(qemu::qmp::device::Balloon { value: current.bytes() }).await?;
+        note_balloon(guest).await?;
     }
     Ok(())
 }

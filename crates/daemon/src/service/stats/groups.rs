@@ -1,12 +1,13 @@
 //! The groups of figures that `domstats` knows, by libvirt's names.
 
 use domain::Domain;
-use qemu::qmp::figures::{QueryBalloon, QueryBlock, QueryBlockstats, QueryCpusFast};
+use qemu::qmp::figures::{QueryBalloon, QueryBlock, QueryBlockstats, QueryStats};
 
 use super::{balloon, block, interface, proc};
-use crate::service::device::affect;
+use crate::service::device::{affect, node_number};
 use crate::service::domains::Vm;
 use crate::service::params::Params;
+use crate::service::tune;
 use crate::vm::Guest;
 
 /// `virDomainStatsTypes`.
@@ -48,6 +49,9 @@ pub(super) async fn of(vm: &Vm, groups: u32) -> Params {
         params.add("cpu.user", usage.user);
         params.add("cpu.system", usage.system);
         params.add("cpu.cache.monitor.count", 0u32);
+        let polled = halt_poll(guest).await;
+        params.add("cpu.haltpoll.success.time", polled[0]);
+        params.add("cpu.haltpoll.fail.time", polled[1]);
     }
     if groups & BALLOON != 0 {
         balloon_group(&mut params, guest.as_deref(), &domain).await;
@@ -61,7 +65,22 @@ pub(super) async fn of(vm: &Vm, groups: u32) -> Params {
     if groups & BLOCK != 0 {
         block_group(&mut params, guest.as_deref(), &domain).await;
     }
+    if groups & DIRTYRATE != 0 && guest.is_some() {
+        // `virDomainDirtyRateStatus` unstarted: nobody measures it here.
+        params.add("dirtyrate.calc_status", 0i32);
+        params.add("dirtyrate.calc_start_time", 0i64);
+        params.add("dirtyrate.calc_period", 0i32);
+        params.add("dirtyrate.calc_mode", "page-sampling");
+    }
     params
+}
+
+/// How long KVM waited for interrupts of idle vCPUs, in nanoseconds: in vain or not.
+async fn halt_poll(guest: &Guest) -> [u64; 2] {
+    let names = ["halt_poll_success_ns", "halt_poll_fail_ns"];
+    let all = guest.ask(QueryStats { names: &names }).await.unwrap_or_default();
+    let sum = |name| all.iter().map(|vcpu| vcpu.value(name)).fold(0u64, u64::saturating_add);
+    names.map(sum)
 }
 
 async fn balloon_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
@@ -88,14 +107,13 @@ async fn vcpu_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain)
     params.add("vcpu.current", domain.vcpu.current.unwrap_or(domain.vcpu.count));
     params.add("vcpu.maximum", domain.vcpu.count);
     let Some(guest) = guest else { return };
-    for thread in guest.ask(QueryCpusFast).await.unwrap_or_default() {
-        let Ok(usage) = proc::thread(guest.pid(), thread.thread_id) else { continue };
-        let index = thread.cpu_index;
+    for (index, thread) in tune::vcpu_threads(guest).await.unwrap_or_default() {
+        let Ok(usage) = proc::thread(guest.pid(), thread) else { continue };
         // `virVcpuState`: 1 is running.
         params.add(format!("vcpu.{index}.state"), 1i32);
         params.add(format!("vcpu.{index}.time"), usage.user.saturating_add(usage.system));
         params.add(format!("vcpu.{index}.wait"), 0u64);
-        params.add(format!("vcpu.{index}.delay"), proc::waits(guest.pid(), thread.thread_id).delay);
+        params.add(format!("vcpu.{index}.delay"), proc::waits(guest.pid(), thread).delay);
     }
 }
 
@@ -126,8 +144,13 @@ async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain
     for (index, disk) in disks.iter().enumerate() {
         params.add(format!("block.{index}.name"), disk.target.dev.clone());
         params.add_some(format!("block.{index}.path"), block::path(disk).map(str::to_owned));
-        let mut add = |name: &str, value: u64| params.add(format!("block.{index}.{name}"), value);
         let alias = disk.info.alias.as_deref().unwrap_or_default();
+        let inserted =
+            drives.iter().find(|drive| drive.is_of(alias)).and_then(|drive| drive.inserted.as_ref());
+        let node = inserted.and_then(|inserted| node_number(inserted.node_name.as_deref()?));
+        let node = node.and_then(|node| u32::try_from(node).ok());
+        params.add_some(format!("block.{index}.backingIndex"), node);
+        let mut add = |name: &str, value: u64| params.add(format!("block.{index}.{name}"), value);
         let found = stats.iter().find(|stats| stats.is_of(alias)).map(|found| found.stats);
         if let Some(counters) = found {
             add("rd.reqs", counters.rd_operations);
@@ -139,8 +162,7 @@ async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain
             add("fl.reqs", counters.flush_operations);
             add("fl.times", counters.flush_total_time_ns);
         }
-        let image = drives.iter().find(|drive| drive.is_of(alias)).and_then(|drive| drive.inserted.as_ref());
-        if let Some(image) = image.map(|inserted| &inserted.image) {
+        if let Some(image) = inserted.map(|inserted| &inserted.image) {
             add("allocation", found.unwrap_or_default().wr_highest_offset);
             add("capacity", image.virtual_size);
             add("physical", image.actual_size.unwrap_or_default());

@@ -16,7 +16,7 @@ use super::device::affect::{check, config_unsupported};
 use super::domains::Vm;
 use super::{Failure, Service};
 
-pub(super) use balloon::{at_start as balloon_at_start, memory_stats, set_period};
+pub(super) use balloon::{at_start as balloon_at_start, memory_stats, note_balloon, set_period};
 pub(super) use block::{
     block_info, block_stats, block_stats_flags, disk_errors, find as find_disk, path as disk_path, reason,
 };

@@ -1,5 +1,6 @@
 //! What the kernel tells of QEMU's process and its threads (proc(5)).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -38,6 +39,23 @@ pub(crate) fn thread(pid: u32, thread: u32) -> io::Result<Usage> {
 pub(crate) fn waits(pid: u32, thread: u32) -> Waits {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).unwrap_or_default();
     parse_schedstat(&text).unwrap_or_default()
+}
+
+/// The host's numbers of a process's threads, by the numbers that they have in the process's own namespace.
+pub(crate) fn threads(pid: u32) -> BTreeMap<u32, u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let numbers = tasks.filter_map(|task| {
+        let ours = task.file_name().to_str()?.parse().ok()?;
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        Some((inner_number(&status)?, ours))
+    });
+    numbers.collect()
+}
+
+/// The last of the numbers in `NSpid`, the innermost namespace's.
+fn inner_number(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().next_back()?.parse().ok()
 }
 
 /// The user whom a process runs as.
@@ -101,6 +119,14 @@ mod tests {
     fn scheduler_times_are_read() {
         assert_eq!(parse_schedstat("123 456 7\n"), Some(Waits { ran: 123, delay: 456 }));
         assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn threads_have_numbers_of_their_own_in_a_namespace() {
+        assert_eq!(inner_number("Name:\tx\nNSpid:\t4711\t7\nx: 1\n"), Some(7));
+        assert_eq!(inner_number("NSpid:\t4711\n"), Some(4711));
+        let own = std::process::id();
+        assert_eq!(threads(own).get(&own), Some(&own));
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Cpus {
         Self((0..count.min(MOST)).collect())
     }
 
+    /// These; numbers that no host has are left out.
+    pub(crate) fn of(cpus: impl Iterator<Item = usize>) -> Self {
+        Self(cpus.filter(|cpu| *cpu < MOST).collect())
+    }
+
     /// A bit for each CPU, the lowest first.
     pub(crate) fn of_bits(bits: &[u8]) -> Self {
         let set = bits.iter().take(MOST / 8).enumerate().flat_map(|(at, byte)| {

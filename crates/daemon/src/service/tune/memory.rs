@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use domain::Domain;
 use domain::model::memory::Kib;
 use qemu::qmp::device::Balloon;
 use rpc::remote::common::DomSizeFlags;
@@ -76,7 +75,7 @@ fn too_much() -> Failure {
 
 /// Has the balloon leave the guest that much.
 async fn inflate(guest: &Guest, size: u64) -> Result<(), Failure> {
-    let mut live = Domain::clone(&guest.live());
+    let live = guest.live();
     if size > live.memory.0 {
         return Err(too_much());
     }
@@ -85,8 +84,7 @@ async fn inflate(guest: &Guest, size: u64) -> Result<(), Failure> {
             "Unable to change memory of active domain without the balloon device and guest OS balloon driver",
         ));
     }
+    // How far the guest follows is told by an event.
     guest.ask(Balloon { value: Kib(size).bytes() }).await?;
-    live.current_memory = Some(Kib(size));
-    guest.set_live(live);
     Ok(())
 }

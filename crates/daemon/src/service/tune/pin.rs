@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use domain::Domain;
 use domain::model::cpu::VcpuPin;
-use qemu::qmp::figures::QueryCpusFast;
 use rpc::error::RemoteError;
 use rpc::remote::common::DomFlags;
 use rpc::remote::object;
@@ -18,6 +17,7 @@ use rpc::remote::tune::{
 use super::cpuset::{Cpus, host_cpus};
 use crate::service::device::affect::{self, LIVE, affected, check, invalid, unsupported, view};
 use crate::service::device::config::{self, alone};
+use crate::service::stats::proc;
 use crate::service::{Failure, Service};
 use crate::vm::Guest;
 
@@ -94,11 +94,11 @@ async fn set_vcpu(
             }
         }
         if let Some(guest) = &affected.live {
-            let threads = guest.ask(QueryCpusFast).await?;
+            let threads = super::vcpu_threads(guest).await?;
             let mut live = Domain::clone(&guest.live());
-            let thread = threads.iter().find(|thread| thread.cpu_index == vcpu);
-            let thread = thread.ok_or_else(|| out_of_range(vcpu, "live", live.vcpu.count))?;
-            cpus.confine(thread.thread_id).map_err(|error| failed(&error))?;
+            let thread = threads.iter().find(|(index, _)| *index == vcpu);
+            let (_, thread) = thread.ok_or_else(|| out_of_range(vcpu, "live", live.vcpu.count))?;
+            cpus.confine(*thread).map_err(|error| failed(&error))?;
             set_pin(&mut live, vcpu, &cpus);
             guest.set_live(live);
         }
@@ -159,9 +159,9 @@ pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<
 }
 
 async fn confine_emulator(guest: &Guest, cpus: &Cpus) -> Result<(), Failure> {
-    let vcpus: BTreeSet<u32> = guest.ask(QueryCpusFast).await?.iter().map(|vcpu| vcpu.thread_id).collect();
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", guest.pid())).map_err(|error| failed(&error))?;
-    let threads = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<u32>().ok());
+    let vcpus: BTreeSet<u32> =
+        super::vcpu_threads(guest).await?.into_iter().map(|(_, thread)| thread).collect();
+    let threads = proc::threads(guest.pid()).into_values();
     for thread in threads.filter(|thread| !vcpus.contains(thread)) {
         match cpus.confine(thread) {
             // It has ended since.
@@ -213,9 +213,9 @@ pub(super) async fn at_start(guest: &Guest) -> Result<(), Failure> {
     if live.cputune.vcpu_pins.is_empty() && live.vcpu.cpuset.is_none() {
         return Ok(());
     }
-    for thread in guest.ask(QueryCpusFast).await? {
-        if let Some(cpus) = pinned(&live, thread.cpu_index) {
-            cpus.confine(thread.thread_id).map_err(|error| failed(&error))?;
+    for (index, thread) in super::vcpu_threads(guest).await? {
+        if let Some(cpus) = pinned(&live, index) {
+            cpus.confine(thread).map_err(|error| failed(&error))?;
         }
     }
     Ok(())

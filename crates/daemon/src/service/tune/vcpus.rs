@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::Domain;
 use qemu::qmp::device::{DeviceAdd, DeviceDel};
-use qemu::qmp::figures::{HotpluggableCpu, QueryCpusFast, QueryHotpluggableCpus};
+use qemu::qmp::figures::{HotpluggableCpu, QueryHotpluggableCpus};
 use rpc::remote::common::{DomFlags, DomNumberFlags};
 use rpc::remote::object;
 use rpc::remote::tune::{GetVcpusArgs, GetVcpusReply, VcpuInfo, VcpusArgs};
@@ -43,18 +43,18 @@ pub(crate) async fn get_vcpus(
     }
     let mut info = Vec::new();
     let mut cpumaps = Vec::new();
-    for thread in guest.ask(QueryCpusFast).await?.into_iter().take(most.min(16384)) {
+    for (index, thread) in super::vcpu_threads(&guest).await?.into_iter().take(most.min(16384)) {
         let failed = |error: std::io::Error| internal(format!("cannot get the figures of a vCPU: {error}"));
-        let usage = proc::thread(guest.pid(), thread.thread_id).map_err(failed)?;
+        let usage = proc::thread(guest.pid(), thread).map_err(failed)?;
         info.push(VcpuInfo {
-            number: thread.cpu_index,
+            number: index,
             // `virVcpuState`: running.
             state: 1,
             cpu_time: usage.user.saturating_add(usage.system),
             cpu: i32::try_from(usage.cpu).unwrap_or(-1),
         });
         if length > 0 {
-            cpumaps.extend(Cpus::of_thread(thread.thread_id).map_err(failed)?.bits(length));
+            cpumaps.extend(Cpus::of_thread(thread).map_err(failed)?.bits(length));
         }
     }
     Ok(GetVcpusReply { info: info.into(), cpumaps: cpumaps.into() })

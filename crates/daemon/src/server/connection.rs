@@ -81,6 +81,8 @@ pub(crate) enum Ended {
     Handshake(Duration),
     #[error("it left {0} pings unanswered")]
     Silent(u32),
+    #[error("clients that may only read hold too much memory, this one {0} bytes of it")]
+    Memory(usize),
     #[error("{events} events wait for it, and it does not read")]
     DoesNotRead { events: usize },
 }
@@ -96,7 +98,7 @@ pub(super) struct Shared {
     /// What streams have not yet written.
     pub(super) inbound: AtomicUsize,
     /// The client counts, and a daemon that stops waits, until its last call has ended.
-    _place: Option<Place>,
+    place: Option<Place>,
     _stop: watch::Receiver<bool>,
 }
 
@@ -108,7 +110,7 @@ impl Shared {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let [high, low, inbound] = [(); 3].map(|()| AtomicUsize::new(0));
-        Self { service, client, high, low, inbound, _place: place, _stop: stop }
+        Self { service, client, high, low, inbound, place, _stop: stop }
     }
 
     fn going_on(&self, priority: Priority) -> &AtomicUsize {
@@ -213,6 +215,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Err(Closed::DoesNotRead { events }) => return Err(Ended::DoesNotRead { events }),
                 Err(Closed::Gone) => return Ok(()),
             }
+            self.account()?;
             if stopping && self.sending.is_empty() && self.shared.calls() == 0 {
                 return Ok(());
             }
@@ -232,6 +235,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 _ = stop.wait_for(|stop| *stop), if !stopping => stopping = true,
             }
         }
+    }
+
+    /// Everybody may be a client that reads, so what such clients hold is bounded for all of them together.
+    fn account(&self) -> Result<(), Ended> {
+        let Shared { client, place, inbound, .. } = &*self.shared;
+        let Some(place) = place.as_ref().filter(|_| client.rights() != Rights::Full) else { return Ok(()) };
+        let lines = self.waiting + inbound.load(Ordering::Acquire);
+        let holds = self.decoder.allocated() + lines + client.outbox.bytes();
+        if place.holds(holds) { Ok(()) } else { Err(Ended::Memory(holds)) }
     }
 
     /// Whether more may be taken from this client.

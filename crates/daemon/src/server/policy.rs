@@ -1,6 +1,7 @@
 //! Who may do what: the allow list, as numbers, and how many clients a user may have.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rpc::Rights;
@@ -90,6 +91,8 @@ impl People {
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     taken: Mutex<BTreeMap<u32, usize>>,
+    /// The memory that clients hold who may only read, in bytes.
+    held: AtomicUsize,
 }
 
 /// The place of one client. It is given back when the client's last call has ended.
@@ -97,6 +100,7 @@ pub(crate) struct Places {
 pub(crate) struct Place {
     places: Arc<Places>,
     uid: u32,
+    held: AtomicUsize,
 }
 
 /// Why there is no place.
@@ -107,6 +111,11 @@ pub(crate) enum NoPlace {
     #[error("this user has {0} clients connected, which is the most (limits.clients_per_user)")]
     User(usize),
 }
+
+/// How much memory all clients together may hold who may only read: everybody can be one of them, many times.
+const HELD_BY_ALL: usize = 64 << 20;
+/// How much each of them may hold however much the others do.
+const HELD_BY_EACH: usize = 64 << 10;
 
 /// Root can connect to a daemon that others have filled.
 const KEPT_FOR_ROOT: usize = 16;
@@ -123,12 +132,26 @@ impl Places {
             return Err(NoPlace::User(of_user));
         }
         *own += 1;
-        Ok(Place { places: Arc::clone(self), uid })
+        Ok(Place { places: Arc::clone(self), uid, held: AtomicUsize::new(0) })
+    }
+}
+
+impl Place {
+    /// A client that may only read holds this much memory now. Says whether it may.
+    pub(crate) fn holds(&self, bytes: usize) -> bool {
+        let before = self.held.swap(bytes, Ordering::AcqRel);
+        let all = if bytes >= before {
+            self.places.held.fetch_add(bytes - before, Ordering::AcqRel) + (bytes - before)
+        } else {
+            self.places.held.fetch_sub(before - bytes, Ordering::AcqRel) - (before - bytes)
+        };
+        bytes <= HELD_BY_EACH || all <= HELD_BY_ALL
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.holds(0);
         let mut taken = locked(&self.places.taken);
         if let Some(own) = taken.get_mut(&self.uid) {
             *own -= 1;
@@ -193,6 +216,20 @@ mod tests {
         let mut config = Config::default_for(true);
         config.allow.write = vec![Who::User("root".into()), Who::Group("no such group".into())];
         assert_eq!(Policy::of(&config, None).1, ["@no such group"]);
+    }
+
+    #[test]
+    fn what_readers_hold_is_bounded_together() {
+        let places = Arc::new(Places::default());
+        let [one, two] = [1, 2].map(|uid| places.take(uid, 9, 9).unwrap());
+        assert!(one.holds(HELD_BY_ALL));
+        assert!(two.holds(HELD_BY_EACH));
+        assert!(!two.holds(HELD_BY_EACH + 1));
+        drop(one);
+        assert!(two.holds(HELD_BY_ALL));
+        assert!(!two.holds(HELD_BY_ALL + 1));
+        drop(two);
+        assert_eq!(places.held.load(Ordering::Relaxed), 0);
     }
 
     #[test]

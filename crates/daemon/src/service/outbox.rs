@@ -117,6 +117,11 @@ impl Outbox {
         locked(&self.queue).bytes >= ROOM
     }
 
+    /// How much waits.
+    pub(crate) fn bytes(&self) -> usize {
+        locked(&self.queue).bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         locked(&self.queue).bytes == 0
     }

@@ -58,3 +58,28 @@ fn a_thousand_idle_connections() {
     assert!(begin.elapsed() < Duration::from_secs(1));
     clients.iter_mut().step_by(100).for_each(Connection::ping);
 }
+
+#[test]
+fn readers_hold_no_more_than_their_share_together() {
+    let daemon = Daemon::alone();
+    let mut clients: Vec<Connection> = (0..100)
+        .map(|_| {
+            let mut client = daemon.read_only();
+            client.open();
+            client
+        })
+        .collect();
+    let before = common::resident();
+    // 3 MiB each of a message that never ends.
+    let mut piece = (4u32 << 20).to_be_bytes().to_vec();
+    piece.resize(3 << 20, 0);
+    let outcomes = clients.iter_mut().map(|client| client.socket.write_all(&piece));
+    let refused = outcomes.filter(Result::is_err).count();
+    assert!(refused > 50, "only {refused} of 100 clients were closed");
+    let more = common::resident().saturating_sub(before);
+    assert!(more < 160 << 20, "{more} bytes for 100 readers");
+    daemon.opened().ping();
+    let mut reader = daemon.read_only();
+    reader.open();
+    reader.ping();
+}

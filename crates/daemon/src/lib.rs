@@ -8,6 +8,7 @@ pub mod emulator;
 pub mod expected;
 pub mod forward;
 mod guest_log;
+pub mod import;
 pub mod isolate;
 mod network;
 pub mod owner;

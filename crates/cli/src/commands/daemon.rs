@@ -1,7 +1,7 @@
 //! `sevirt daemon`: the libvirt-compatible service.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -64,13 +64,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The directories of a daemon.
+pub(super) fn places(state_dir: Option<&Path>, session: bool) -> anyhow::Result<Paths> {
+    match state_dir {
+        Some(directory) => Ok(Paths::below(&std::path::absolute(directory)?, !session)),
+        None if session => Paths::session(|name| std::env::var_os(name).map(PathBuf::from))
+            .context("find the user's directories: neither HOME nor XDG_STATE_HOME is set"),
+        None => Ok(Paths::system()),
+    }
+}
+
 fn paths(args: &Args) -> anyhow::Result<Paths> {
-    let mut paths = match &args.state_dir {
-        Some(directory) => Paths::below(&std::path::absolute(directory)?, !args.session),
-        None if args.session => Paths::session(|name| std::env::var_os(name).map(PathBuf::from))
-            .context("find the user's directories: neither HOME nor XDG_STATE_HOME is set")?,
-        None => Paths::system(),
-    };
+    let mut paths = places(args.state_dir.as_deref(), args.session)?;
     if let Some(config) = &args.config {
         paths.config = std::path::absolute(config)?;
     }

@@ -9,6 +9,7 @@ mod digest;
 mod explain;
 mod fix;
 mod host;
+mod import;
 mod lab;
 mod lab_agent;
 mod lint;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Fix(fix::Args),
     Host(host::Args),
+    Import(import::Args),
     Lab(lab::Args),
     #[command(hide = true)]
     LabAgent(lab_agent::Args),
@@ -74,6 +76,7 @@ impl Command {
             Self::Explain(args) => explain::run(&args),
             Self::Fix(args) => fix::run(&args),
             Self::Host(args) => host::run(&args),
+            Self::Import(args) => import::run(&args),
             Self::Lab(args) => lab::run(args),
             Self::LabAgent(args) => Ok(lab_agent::run(&args)),
             Self::Lint(args) => lint::run(&args),

@@ -114,7 +114,7 @@ pub(crate) fn not_stored(error: &StoreError) -> Failure {
 }
 
 /// `DOMAIN_DEFINE_XML_FLAGS`.
-pub(in crate::service) async fn define(
+pub(crate) async fn define(
     service: &Arc<Service>,
     text: &str,
     flags: u32,

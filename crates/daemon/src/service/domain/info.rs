@@ -54,7 +54,7 @@ pub(in crate::service) fn autostart(vm: &Vm, which: Autostart) -> i32 {
     })
 }
 
-pub(in crate::service) async fn set_autostart(
+pub(crate) async fn set_autostart(
     service: &Arc<Service>,
     vm: Arc<Vm>,
     which: Autostart,

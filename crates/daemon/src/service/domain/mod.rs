@@ -1,7 +1,7 @@
 //! Calls about domains' definitions, and what can be said of a domain without asking its guest.
 
 pub(crate) mod define;
-pub(super) mod info;
+pub(crate) mod info;
 pub(super) mod list;
 pub(super) mod metadata;
 pub(super) mod native;

@@ -122,6 +122,11 @@ async fn what_libvirt_refuses_is_refused_in_its_words() {
     let good = definition("a", "");
     for (xml, words) in [
         ("<network/>".to_owned(), "XML error: expecting root element of 'domain', not 'network'"),
+        (good.replace("<name>a</name>", ""), "missing name information"),
+        (
+            good.replace("<os>", "<on_reboot>dance</on_reboot><os>"),
+            "unsupported configuration: unknown on_reboot action: dance",
+        ),
         (good.replace("<name>a", "<name>a/b"), "XML error: name a/b cannot contain '/'"),
         (
             good.replace("<memory unit='MiB'>64</memory>", ""),

@@ -41,6 +41,9 @@ pub(crate) fn read(text: &str) -> Result<(Domain, Vec<Problem>), Failure> {
     if root.name() != "domain" {
         return refused(format!("expecting root element of 'domain', not '{}'", root.name()));
     }
+    if root.child("name").is_none() {
+        return Err(Box::new(no_name()));
+    }
     if root.child("os").and_then(|os| os.child("type")).is_none() {
         return refused("an os <type> must be specified".to_owned());
     }
@@ -58,6 +61,13 @@ pub(crate) fn read(text: &str) -> Result<(Domain, Vec<Problem>), Failure> {
     if domain.name.contains('/') {
         return refused(format!("name {} cannot contain '/'", domain.name));
     }
+    for name in ["on_poweroff", "on_reboot", "on_crash"] {
+        if problems.iter().any(|problem| problem.kind == ProblemKind::Malformed && problem.path == name) {
+            let action = root.child(name).map(|action| action.text().trim().to_owned()).unwrap_or_default();
+            let detail = format!("unknown {name} action: {action}");
+            return Err(Box::new(RemoteError::config_unsupported(detail)));
+        }
+    }
     let (malformed, unknown): (Vec<_>, Vec<_>) =
         problems.into_iter().partition(|problem| problem.kind == ProblemKind::Malformed);
     if let Some(problem) = malformed.first() {
@@ -65,6 +75,13 @@ pub(crate) fn read(text: &str) -> Result<(Domain, Vec<Problem>), Failure> {
         return refused(format!("line {}: {problem}", place.line));
     }
     Ok((domain, unknown))
+}
+
+/// libvirt has shorter words for this than its pattern.
+fn no_name() -> RemoteError<'static> {
+    let words = "missing name information";
+    let error = RemoteError::new(Code::NO_NAME, Origin::DOMAIN, "");
+    RemoteError { message: Some(words.into()), str1: Some(words.into()), str2: None, ..error }
 }
 
 /// `DOMAIN_GET_XML_DESC`.

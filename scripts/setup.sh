@@ -57,6 +57,15 @@ command -v dpkg-query >/dev/null 2>&1 || die "this script knows Debian and its r
 command -v cargo >/dev/null 2>&1 || die "cargo not found; install Rust 1.89 or newer with rustup, then run this again"
 
 lacking=$(missing)
+# Whom the daemon runs QEMU as where it is root's; packages make it by systemd/sysusers.conf.
+if [ "$(id -u)" = 0 ] && [ -z "$check" ] && ! id sevirt-qemu >/dev/null 2>&1; then
+    say "making the user sevirt-qemu"
+    useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin sevirt-qemu ||
+        die "useradd could not make the user sevirt-qemu"
+    if getent group kvm >/dev/null; then
+        usermod -aG kvm sevirt-qemu || die "usermod could not put sevirt-qemu into the group kvm"
+    fi
+fi
 if [ -z "$lacking" ]; then
     say "everything is installed, nothing to do"
     exit 0

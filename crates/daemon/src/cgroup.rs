@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::systemd::{Systemd, SystemdError, scope_name};
+use crate::systemd::{MOST_THREADS, Systemd, SystemdError, scope_name};
 
 /// How long systemd may take to put a process into its scope.
 const PLACED_WITHIN: Duration = Duration::from_secs(5);
@@ -106,14 +106,20 @@ impl Group {
             move |source| GroupError::Directory { path, source }
         };
         if hierarchy.version == Version::V2 {
-            allow_memory(&hierarchy.root).map_err(failed(&hierarchy.root))?;
+            allow(&hierarchy.root, "memory").map_err(failed(&hierarchy.root))?;
+            // A host that has no such controller has no such bound.
+            let _ = allow(&hierarchy.root, "pids");
         }
         fs::create_dir_all(&parent).map_err(failed(&parent))?;
         if hierarchy.version == Version::V2 {
-            allow_memory(&parent).map_err(failed(&parent))?;
+            allow(&parent, "memory").map_err(failed(&parent))?;
+            let _ = allow(&parent, "pids");
         }
         sweep(&parent);
         fs::create_dir(&directory).map_err(failed(&directory))?;
+        if hierarchy.version == Version::V2 {
+            let _ = fs::write(directory.join("pids.max"), MOST_THREADS.to_string());
+        }
         let limited = match limit {
             None => Ok(()),
             Some(limit) => fs::write(directory.join(hierarchy.version.limit()), limit.to_string()),
@@ -230,13 +236,13 @@ fn open(directory: &Path) -> Result<File, GroupError> {
     OpenOptions::new().write(true).open(&path).map_err(|source| GroupError::Directory { path, source })
 }
 
-/// Lets groups below a directory of version 2 have memory limits.
-fn allow_memory(directory: &Path) -> io::Result<()> {
+/// Lets groups below a directory of version 2 have limits by a controller.
+fn allow(directory: &Path, controller: &str) -> io::Result<()> {
     let path = directory.join("cgroup.subtree_control");
-    if fs::read_to_string(&path)?.split_whitespace().any(|controller| controller == "memory") {
+    if fs::read_to_string(&path)?.split_whitespace().any(|name| name == controller) {
         return Ok(());
     }
-    fs::write(path, "+memory")
+    fs::write(path, format!("+{controller}"))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -350,7 +356,7 @@ mod tests {
         // Without `cgroup.procs` it is no group, and nothing is left of it but what the kernel would remove.
         let error = Group::directory(&hierarchy, "a", Some(4096)).unwrap_err();
         assert!(matches!(error, GroupError::Directory { .. }), "{error}");
-        assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+memory");
+        assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+pids");
         let limit = root.path().join("sevirt").join(scope_name("a", std::process::id())).join("memory.max");
         assert_eq!(fs::read_to_string(limit).unwrap(), "4096");
     }

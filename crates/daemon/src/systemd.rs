@@ -95,6 +95,7 @@ fn scope(unit: &str, process: u32, limit: Option<u64>) -> Vec<String> {
         words(&["Delegate", "b", "true"]),
         words(&["CollectMode", "s", "inactive-or-failed"]),
         words(&["MemoryAccounting", "b", "true"]),
+        words(&["TasksMax", "t", &MOST_THREADS.to_string()]),
     ];
     if let Some(limit) = limit {
         properties.push(words(&["MemoryMax", "t", &limit.to_string()]));
@@ -109,6 +110,9 @@ fn scope(unit: &str, process: u32, limit: Option<u64>) -> Vec<String> {
 fn slice_ceiling(slice: &str, ceiling: u64) -> Vec<String> {
     words(&["sba(sv)", slice, "false", "1", "MemoryMax", "t", &ceiling.to_string()])
 }
+
+/// How many threads a guest's QEMU may have: far more than processors, disks and displays need, far fewer than a host.
+pub(crate) const MOST_THREADS: u32 = 16_384;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -161,7 +165,7 @@ mod tests {
             ssa(sv)a(sa(sv))
             sevirt-a-7.scope
             fail
-            7
+            8
             Description
             s
             a guest of sevirt
@@ -181,6 +185,9 @@ mod tests {
             MemoryAccounting
             b
             true
+            TasksMax
+            t
+            16384
             MemoryMax
             t
             4096

@@ -224,7 +224,9 @@ impl Isolation {
         let credentials = account.with(groups(&devices));
         if let Some(view) = &mut view {
             let programs = [plan.emulator().to_owned()].into_iter().chain(preloaded());
-            view.kept = own.kept.iter().cloned().chain([directory]).chain(programs).collect();
+            // A directory that QEMU may not enter would hide the guest's own files in it.
+            let open = own.kept.iter().filter(|path| view::may_enter(account, path));
+            view.kept = open.cloned().chain([directory]).chain(programs).collect();
             view.kept.extend(memory.huge_pages.values().cloned());
             view.kept.extend(files.iter().map(|need| need.path.clone()));
             let closed = view::closed_to(account, view.kept.iter().map(PathBuf::as_path));

@@ -119,12 +119,18 @@ impl View {
         for path in &covers {
             cover(path, Contents::Nothing)?;
         }
+        let mut shown: Vec<PathBuf> = Vec::new();
         for (path, tree) in back {
+            // What is shown with its directory is there.
+            if shown.iter().any(|directory| path.starts_with(directory)) {
+                continue;
+            }
             let is_directory = rustix::fs::fstat(&tree)
                 .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
                 .map_err(failed("look at", &path))?;
             if is_directory {
                 directory(&path)?;
+                shown.push(path.clone());
             } else {
                 path.parent().map_or(Ok(()), directory)?;
                 place_for(&path)?;
@@ -302,8 +308,10 @@ fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, ViewError> {
 
 /// Makes a file to attach another to. What is there already may be somebody's disk: it is left as it is.
 fn place_for(path: &Path) -> Result<(), ViewError> {
-    let place = fs::OpenOptions::new().append(true).create(true).open(path);
-    place.map(|_| ()).map_err(failed("make", path))
+    match fs::File::create_new(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn attach(tree: &OwnedFd, path: &Path) -> Result<(), ViewError> {
@@ -379,7 +387,7 @@ pub(super) fn closed_to<'p>(
 }
 
 /// By the mode alone: whom an access list lets in on top of that may enter all the same.
-fn may_enter(account: &Account, directory: &Path) -> bool {
+pub(super) fn may_enter(account: &Account, directory: &Path) -> bool {
     let Ok(found) = fs::metadata(directory) else { return true };
     let class = if found.uid() == account.uid.as_raw() {
         found.mode() >> 6

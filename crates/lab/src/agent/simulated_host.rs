@@ -61,7 +61,10 @@ pub(super) fn prepare(simulation: Option<&Simulation>) -> Result<Option<Server>,
         open_for_group(device, gid(&groups, GROUP)).map_err(at(device))?;
     }
     fs::write(MARKER, MARKER_TEXT).map_err(at(MARKER))?;
-    Server::start(simulation).map(Some).map_err(AgentError::Sevsim)
+    let server = Server::start(simulation).map_err(AgentError::Sevsim)?;
+    // The shim connects as whoever opens the device.
+    open_for_group(SOCKET, gid(&groups, GROUP)).map_err(at(SOCKET))?;
+    Ok(Some(server))
 }
 
 /// What a program needs in its environment to meet the simulation.

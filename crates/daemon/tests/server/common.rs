@@ -131,7 +131,6 @@ impl Drop for Daemon {
 pub(crate) enum Heard {
     Reply(Message),
     Event(rpc::remote::Procedure, Message),
-    #[expect(dead_code, reason = "shown when a test fails")]
     Stream(Message),
     Ping,
     Pong,

@@ -4,6 +4,7 @@
 
 mod common;
 mod memory;
+mod streams;
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};

@@ -21,9 +21,16 @@ enum Named {
 }
 
 impl Named {
-    fn of(&self, domain: &Domain) -> Result<Found, Failure> {
+    fn of_live(&self, domain: &Domain) -> Result<Found, Failure> {
         match self {
             Self::Like(fragment) => find::like(domain, fragment),
+            Self::Alias(alias) => find::by_alias(domain, alias),
+        }
+    }
+
+    fn of_defined(&self, domain: &Domain) -> Result<Found, Failure> {
+        match self {
+            Self::Like(fragment) => find::defined_like(domain, fragment),
             Self::Alias(alias) => find::by_alias(domain, alias),
         }
     }
@@ -63,15 +70,15 @@ async fn detach_from(
         };
         // Both are looked at before either is changed.
         if affected.config {
-            named.of(&affect::defined(&this)?)?;
+            named.of_defined(&affect::defined(&this)?)?;
         }
         if let Some(guest) = &affected.live {
-            let found = named.of(&guest.live())?;
+            let found = named.of_live(&guest.live())?;
             live::unplug(&service, &this, guest, found).await?;
         }
         if affected.config {
             config::change(&service, &this, move |domain| {
-                named.of(domain)?.remove(domain);
+                named.of_defined(domain)?.remove(domain);
                 Ok(())
             })
             .await?;

@@ -3,10 +3,11 @@
 use domain::Domain;
 use domain::model::address::DeviceInfo;
 use domain::model::chardev::{Channel, ChannelTarget, CharKind};
+use domain::model::devices::RngBackend;
 use domain::model::interface::Interface;
-use rpc::error::RemoteError;
+use rpc::error::{Code, RemoteError};
 
-use super::affect::{internal, missing, unsupported};
+use super::affect::{internal, invalid, missing, unsupported};
 use super::fragment::{Device, Fragment};
 use crate::service::Failure;
 
@@ -77,19 +78,45 @@ pub(super) fn by_alias(domain: &Domain, alias: &str) -> Result<Found, Failure> {
         return Ok(found);
     }
     let devices = &domain.devices;
-    let fixed = (devices.serials.iter().map(|device| &device.info))
-        .chain(devices.consoles.iter().map(|device| &device.info))
-        .chain(devices.tpms.iter().map(|device| &device.info))
-        .chain(devices.videos.iter().map(|device| &device.info))
-        .chain(devices.hubs.iter().map(|device| &device.info))
-        .chain(devices.memballoon.iter().map(|device| &device.info))
-        .chain(devices.vsock.iter().map(|device| &device.info))
-        .chain(devices.iommu.iter().map(|device| &device.info));
-    let mut fixed = fixed.filter(|info| info.alias.as_deref() == Some(alias));
-    match fixed.next() {
-        Some(_) => Err(unsupported(format!("the device with alias {alias} cannot be unplugged"))),
-        None => Err(internal(format!("no device found with alias {alias}"))),
+    macro_rules! fixed {
+        ($($kind:literal $list:expr;)*) => {$(
+            if $list.iter().any(|device| device.info.alias.as_deref() == Some(alias)) {
+                return Err(not_unplugged($kind));
+            }
+        )*};
     }
+    fixed! {
+        "serial" devices.serials;
+        "console" devices.consoles;
+        "tpm" devices.tpms;
+        "video" devices.videos;
+        "hub" devices.hubs;
+        "memballoon" devices.memballoon;
+        "panic" devices.panics;
+        "vsock" devices.vsock;
+        "iommu" devices.iommu;
+    }
+    Err(internal(format!("no device found with alias {alias}")))
+}
+
+fn not_unplugged(kind: &str) -> Failure {
+    unsupported(format!("live detach of device '{kind}' is not supported"))
+}
+
+/// The device of a definition that is like the one in the XML; libvirt has words of its own for those.
+pub(super) fn defined_like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failure> {
+    like(domain, fragment).map_err(|error| {
+        if error.code != Code::DEVICE_MISSING {
+            return error;
+        }
+        match &fragment.device {
+            Device::Disk(disk) => missing(format!("no target device {}", disk.target.dev)),
+            Device::Rng(_) => missing("no matching RNG device was found"),
+            Device::Channel(_) => invalid("device not present in domain configuration"),
+            Device::Controller(_) => missing("device not present in domain configuration"),
+            _ => error,
+        }
+    })
 }
 
 /// The device that is like the one in the XML.
@@ -107,7 +134,8 @@ pub(super) fn like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failur
         Device::Interface(asked) => interface(&devices.interfaces, asked).map(Found::Interface),
         Device::Channel(asked) => {
             let at = devices.channels.iter().position(|known| same_channel(known, asked));
-            at.map(Found::Channel).ok_or_else(|| missing("matching chardev device not found"))
+            at.map(Found::Channel)
+                .ok_or_else(|| missing("chr type 'channel' device not present in domain configuration"))
         }
         Device::Controller(asked) => {
             let is_it = |known: &domain::model::controller::Controller| {
@@ -126,7 +154,14 @@ pub(super) fn like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failur
                     && known.backend == asked.backend
                     && agrees(&known.info, &asked.info)
             });
-            at.map(Found::Rng).ok_or_else(|| missing("matching RNG device not found"))
+            at.map(Found::Rng).ok_or_else(|| {
+                let kind = match asked.backend {
+                    Some(RngBackend::Egd(_)) => "egd",
+                    Some(RngBackend::Builtin) => "builtin",
+                    Some(RngBackend::Random { .. }) | None => "random",
+                };
+                missing(format!("model '{kind}' RNG device not present in domain configuration"))
+            })
         }
         Device::Input(asked) => {
             let at = devices.inputs.iter().position(|known| {
@@ -145,9 +180,7 @@ pub(super) fn like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failur
         | Device::Console(_)
         | Device::MemBalloon(_)
         | Device::Graphics(_)
-        | Device::Other => {
-            Err(unsupported(format!("device of type '{}' cannot be unplugged", fragment.kind)))
-        }
+        | Device::Other => Err(not_unplugged(fragment.kind)),
     }
 }
 
@@ -243,7 +276,10 @@ mod tests {
     fn aliases_name_one_device() {
         let (domain, _) = Domain::read(&Document::parse(DOMAIN).unwrap());
         assert_eq!(by_alias(&domain, "net1").unwrap(), Found::Interface(1));
-        assert!(by_alias(&domain, "video0").unwrap_err().to_string().contains("cannot be unplugged"));
+        assert_eq!(
+            by_alias(&domain, "video0").unwrap_err().to_string(),
+            "Operation not supported: live detach of device 'video' is not supported"
+        );
         assert_eq!(
             by_alias(&domain, "nope").unwrap_err().to_string(),
             "internal error: no device found with alias nope"

@@ -124,6 +124,12 @@ async fn start_alone(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<b
     let guest = launch(service, vm, &how, ready)?;
     let up = match guest.set_up().await {
         Ok(()) => {
+            if let Err(error) = tune::at_start(&guest).await {
+                tracing::warn!(domain = %vm.name(), %error, "start failed: what its domain asks for cannot be done");
+                guest.stop(Stop::Terminate).await;
+                guest.ended().await;
+                return Err(error);
+            }
             guest.go().await;
             guest.up().await
         }
@@ -131,12 +137,6 @@ async fn start_alone(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<b
     };
     match up {
         Ok(()) => {
-            if let Err(error) = tune::at_start(&guest).await {
-                tracing::warn!(domain = %vm.name(), %error, "start failed: what its domain asks for cannot be done");
-                guest.stop(Stop::Terminate).await;
-                guest.ended().await;
-                return Err(error);
-            }
             tracing::info!(
                 domain = %vm.name(),
                 uuid = %vm.uuid,

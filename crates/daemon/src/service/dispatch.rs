@@ -239,12 +239,14 @@ pub(crate) async fn remote(
         C::DomainDestroyFlags(args) => R::DomainDestroyFlags(
             lifecycle::destroy(service, service.domains.of(&args.dom)?, args.flags).await?,
         ),
-        C::DomainShutdown(dom) => R::DomainShutdown(lifecycle::shutdown(service.domains.of(&dom)?, 0).await?),
-        C::DomainShutdownFlags(args) => {
-            R::DomainShutdownFlags(lifecycle::shutdown(service.domains.of(&args.dom)?, args.flags).await?)
+        C::DomainShutdown(dom) => {
+            R::DomainShutdown(lifecycle::shutdown(service, service.domains.of(&dom)?, 0).await?)
         }
+        C::DomainShutdownFlags(args) => R::DomainShutdownFlags(
+            lifecycle::shutdown(service, service.domains.of(&args.dom)?, args.flags).await?,
+        ),
         C::DomainReboot(args) => {
-            R::DomainReboot(lifecycle::reboot(service.domains.of(&args.dom)?, args.flags).await?)
+            R::DomainReboot(lifecycle::reboot(service, service.domains.of(&args.dom)?, args.flags).await?)
         }
         C::DomainReset(args) => {
             R::DomainReset(lifecycle::reset(service.domains.of(&args.dom)?, args.flags).await?)

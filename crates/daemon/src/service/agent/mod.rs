@@ -24,8 +24,8 @@ use crate::locked;
 use crate::vm::Guest;
 
 pub(super) use calls::{
-    freeze, fs_info, get_time, guest_vcpus, hostname, interfaces, set_response_timeout, set_time,
-    set_user_password, thaw, trim,
+    Shutdown, freeze, fs_info, get_time, guest_vcpus, hostname, interfaces, set_response_timeout, set_time,
+    set_user_password, shutdown, thaw, trim,
 };
 pub(super) use guest_info::guest_info;
 pub(super) use link::{connect, socket_path};
@@ -207,6 +207,9 @@ pub(super) fn heard(guest: &Guest, event: &Event) -> Option<i32> {
 
 /// Has the live domain say of each channel whether the guest listens; for a guest that was just started or taken over.
 pub(super) async fn note_channels(guest: &Guest) -> Result<(), Failure> {
+    if guest.live().devices.channels.is_empty() {
+        return Ok(());
+    }
     let chardevs = guest.ask(QueryChardev).await?;
     let mut live = Domain::clone(&guest.live());
     for channel in &mut live.devices.channels {

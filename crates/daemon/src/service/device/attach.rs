@@ -7,7 +7,7 @@ use rpc::error::RemoteError;
 use rpc::remote::common::{DomXml, DomXmlFlags};
 use rpc::remote::object;
 
-use super::affect::{self, LIVE, affected, check, internal};
+use super::affect::{self, LIVE, affected, check, internal, op_invalid};
 use super::config::{self, alone};
 use super::fragment::{self, Device, Fragment};
 use super::{live, update};
@@ -52,6 +52,7 @@ async fn attach_to(
         if affected.config {
             let its = Arc::clone(&service);
             config::change(&service, &this, move |domain| define(&its, domain, &fragment)).await?;
+            config::tell(&service, &this);
         }
         Ok(())
     })
@@ -71,9 +72,13 @@ fn same_in_both(fragment: &mut Fragment) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds a device to a definition. May block.
+/// Adds a device to a definition, with all that its XML says. May block.
 fn define(service: &Service, domain: &mut Domain, fragment: &Fragment) -> Result<(), Failure> {
-    fragment.whole()?;
+    if let Device::Disk(disk) = &fragment.device
+        && domain.devices.disks.iter().any(|known| known.target.dev == disk.target.dev)
+    {
+        return Err(op_invalid(format!("target {} already exists", disk.target.dev)));
+    }
     live::add(domain, fragment)?;
     let caps = service.host.caps(&crate::start::emulator(domain))?;
     crate::start::complete(domain, &caps).map_err(|error| {

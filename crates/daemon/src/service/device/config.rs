@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use domain::Domain;
 use rpc::error::RemoteError;
+use rpc::remote::event::lifecycle;
 
 use crate::service::domain::{blocking, define};
 use crate::service::domains::Vm;
+use crate::service::events::Happening;
 use crate::service::{Failure, Service};
 
 /// Changes the definition. The caller holds the domain's `job`.
@@ -17,6 +19,11 @@ pub(crate) async fn change<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let (service, vm) = (Arc::clone(service), Arc::clone(vm));
     blocking(move || define::change(&service, &vm, change)).await
+}
+
+/// Tells that a definition has changed, as libvirt does where devices come and go.
+pub(crate) fn tell(service: &Service, vm: &Vm) {
+    service.events.publish(&vm.about(), &Happening::Lifecycle(lifecycle::DEFINED_UPDATED));
 }
 
 /// Does what changes a domain while nobody else does, to its end even if the client is gone meanwhile.

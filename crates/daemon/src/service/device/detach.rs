@@ -82,6 +82,7 @@ async fn detach_from(
                 Ok(())
             })
             .await?;
+            config::tell(&service, &this);
         }
         Ok(())
     })

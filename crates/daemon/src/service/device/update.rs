@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::Domain;
+use domain::model::Kept;
 use domain::model::disk::{BackingStore, Disk, DiskDevice};
 use domain::model::graphics::{Graphics, GraphicsAuth, GraphicsKind};
 use domain::model::interface::{Interface, LinkState};
@@ -43,6 +44,7 @@ pub(crate) async fn update_flags(service: &Arc<Service>, args: &DomXmlFlags<'_>)
         }
         if affected.config {
             config::change(&service, &this, move |domain| redefine(domain, &fragment)).await?;
+            config::tell(&service, &this);
         }
         Ok(())
     })
@@ -56,12 +58,14 @@ async fn update_live(
     fragment: &Fragment,
     force: bool,
 ) -> Result<(), Failure> {
-    fragment.whole()?;
+    // What sevirt has no notion of stays as it was, or is refused.
+    let whole = |known: &Kept, asked: &Kept| if known == asked { Ok(()) } else { fragment.whole() };
     match &fragment.device {
         Device::Disk(asked) => {
             let live = guest.live();
             let known = live.devices.disks.iter().find(|known| known.target.dev == asked.target.dev);
             let known = known.ok_or_else(|| missing(format!("disk '{}' not found", asked.target.dev)))?;
+            whole(&known.info.kept, &asked.info.kept)?;
             match known.device {
                 DiskDevice::Cdrom | DiskDevice::Floppy => {
                     change_medium(service, vm, guest, Disk::clone(asked), force).await
@@ -73,6 +77,7 @@ async fn update_live(
             let mut live = Domain::clone(&guest.live());
             let at = find::interface(&live.devices.interfaces, asked)?;
             let known = live.devices.interfaces.get_mut(at).ok_or_else(|| internal("no interface"))?;
+            whole(&known.info.kept, &asked.info.kept)?;
             only_link(known, asked)?;
             if is_up(known.link) != is_up(asked.link) {
                 let name = known.info.alias.clone().ok_or_else(|| internal("the interface has no alias"))?;
@@ -173,7 +178,6 @@ fn auth_of(kind: &GraphicsKind) -> Option<&GraphicsAuth> {
 
 /// Changes a definition.
 fn redefine(domain: &mut Domain, fragment: &Fragment) -> Result<(), Failure> {
-    fragment.whole()?;
     match &fragment.device {
         Device::Disk(asked) => {
             let known = domain.devices.disks.iter_mut().find(|known| known.target.dev == asked.target.dev);

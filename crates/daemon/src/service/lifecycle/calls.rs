@@ -12,7 +12,7 @@ use rules::ops::Operation;
 use super::refuse::refused;
 use crate::service::domain::{affect, blocking, define, exclusively, only_flags};
 use crate::service::domains::Vm;
-use crate::service::{Failure, Service};
+use crate::service::{Failure, Service, agent};
 use crate::vm::{Guest, How, Reaction};
 use domain::model::{CrashAction, LifecycleAction};
 
@@ -71,44 +71,57 @@ pub(in crate::service) async fn destroy(
 enum Asked {
     ByButton,
     ByAgent,
+    /// By the agent, or by the button where it does not answer.
+    ByEither,
 }
 
 fn asked(flags: u32, function: &str) -> Result<Asked, Failure> {
     only_flags(flags, shutdown_flag::ALL, function)?;
     // libvirt asks the agent first where both are wanted.
-    Ok(if flags & shutdown_flag::AGENT != 0 { Asked::ByAgent } else { Asked::ByButton })
+    Ok(match flags {
+        shutdown_flag::AGENT => Asked::ByAgent,
+        shutdown_flag::ALL => Asked::ByEither,
+        _ => Asked::ByButton,
+    })
 }
 
 /// `DOMAIN_SHUTDOWN_FLAGS`.
-pub(in crate::service) async fn shutdown(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+pub(in crate::service) async fn shutdown(service: &Service, vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
     let asked = asked(flags, "virDomainShutdownFlags")?;
     let guest = vm.running()?;
     guest.expect_reboot(false).await;
-    ask_to_end(&vm, &guest, asked, "powerdown").await
+    ask_to_end(service, &vm, &guest, asked, agent::Shutdown::PowerDown).await
 }
 
 /// `DOMAIN_REBOOT`. A plain guest is reset once it has shut down; a SEV guest is launched and measured anew.
-pub(in crate::service) async fn reboot(vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
+pub(in crate::service) async fn reboot(service: &Service, vm: Arc<Vm>, flags: u32) -> Result<(), Failure> {
     let asked = asked(flags, "virDomainReboot")?;
     let guest = vm.running()?;
     refuse(&guest, Operation::Reboot)?;
     guest.expect_reboot(true).await;
     // An agent's reboot is the guest's own.
-    ask_to_end(&vm, &guest, asked, "reboot").await
+    ask_to_end(service, &vm, &guest, asked, agent::Shutdown::Reboot).await
 }
 
-async fn ask_to_end(vm: &Arc<Vm>, guest: &Guest, asked: Asked, mode: &'static str) -> Result<(), Failure> {
-    match asked {
-        Asked::ByButton => drop(guest.ask(SystemPowerdown).await?),
-        Asked::ByAgent => return Err(no_agent(vm, mode)),
+async fn ask_to_end(
+    service: &Service,
+    vm: &Vm,
+    guest: &Guest,
+    asked: Asked,
+    how: agent::Shutdown,
+) -> Result<(), Failure> {
+    let by_agent = match asked {
+        Asked::ByButton => None,
+        Asked::ByAgent | Asked::ByEither => Some(agent::shutdown(service, vm, how).await),
+    };
+    match by_agent {
+        Some(Err(error)) if asked == Asked::ByAgent => Err(error),
+        Some(Ok(())) => Ok(()),
+        Some(Err(_)) | None => {
+            guest.ask(SystemPowerdown).await?;
+            Ok(())
+        }
     }
-    Ok(())
-}
-
-fn no_agent(vm: &Vm, mode: &str) -> Failure {
-    let detail =
-        format!("QEMU guest agent is not connected: domain '{}' cannot be asked for {mode}", vm.name());
-    Box::new(RemoteError::agent_unresponsive(detail))
 }
 
 /// `DOMAIN_RESET`.

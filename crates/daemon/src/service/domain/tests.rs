@@ -244,6 +244,26 @@ async fn undefining_takes_what_is_asked_for() {
 }
 
 #[tokio::test]
+async fn variables_of_two_domains_are_not_thrown_away_for_one() {
+    let state = tempfile::tempdir().unwrap();
+    let service = open(state.path());
+    let variables = state.path().join("vars.fd");
+    fs::write(&variables, "variables").unwrap();
+    let xml = |name: &str| {
+        let loader = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>";
+        let nvram = format!("{loader}<nvram>{}</nvram></os>", variables.display());
+        definition(name, "<features><acpi/></features>").replace("</os>", &nvram)
+    };
+    let one = define(&service, &xml("one")).await.unwrap();
+    define(&service, &xml("two")).await.unwrap();
+    // VIR_DOMAIN_START_RESET_NVRAM
+    let start = Call::DomainCreateWithFlags(common::DomFlags { dom: one, flags: 1 << 5 });
+    let refused = call(&service, start).await.unwrap_err();
+    assert!(refused.contains("are those of domain 'two' too"), "{refused}");
+    assert_eq!(fs::read_to_string(&variables).unwrap(), "variables");
+}
+
+#[tokio::test]
 async fn no_two_domains_are_given_the_same_variables() {
     let state = tempfile::tempdir().unwrap();
     let service = open(state.path());

@@ -65,7 +65,7 @@ pub(in crate::service) async fn undefine(
 }
 
 /// The file with the domain's firmware variables.
-fn variables(domain: &domain::Domain) -> Option<PathBuf> {
+pub(crate) fn variables(domain: &domain::Domain) -> Option<PathBuf> {
     let path = domain.os.nvram.as_ref()?.path.as_deref()?;
     Some(PathBuf::from(path)).filter(|path| path.is_absolute())
 }

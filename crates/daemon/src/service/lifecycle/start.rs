@@ -8,12 +8,13 @@ use domain::{Document, Domain};
 use qemu::Technology;
 use rpc::error::RemoteError;
 use rpc::remote::object;
+use rpc::xdr::Uuid;
 use rules::{Allowed, Finding, Severity};
 
 use super::{end, watch};
 use crate::locked;
 use crate::service::client::AtEnd;
-use crate::service::domain::{blocking, define, only_flags, xml};
+use crate::service::domain::{blocking, define, only_flags, undefine, xml};
 use crate::service::domains::Vm;
 use crate::service::{Client, Failure, Service, tune};
 use crate::start::{InBackground, Options, Prepared, StartError};
@@ -197,6 +198,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     let domain = report.domain;
     let technology = domain.launch_security.as_ref().and_then(Technology::of);
     let caps = service.host.caps(&crate::start::emulator(&domain))?;
+    refuse_shared_variables(service, &domain, how)?;
     if how.reset_nvram {
         reset_variables(&domain)?;
     }
@@ -230,6 +232,21 @@ fn said(finding: &Finding) -> String {
     let Finding { code, name, message, help, .. } = finding;
     let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     format!("{code} ({name}): {message}{help}")
+}
+
+/// Two guests never write to one file of variables, and nobody's are thrown away with another's.
+fn refuse_shared_variables(service: &Service, domain: &Domain, how: &How) -> Result<(), Failure> {
+    let own = domain.uuid.map(|uuid| Uuid(uuid.into_bytes()));
+    let Some(path) = undefine::variables(domain) else { return Ok(()) };
+    let Some(other) = undefine::other_user(service, own, &path) else { return Ok(()) };
+    let shown = path.display();
+    if how.reset_nvram || service.domains.by_name(&other).is_ok_and(|vm| vm.is_active()) {
+        return Err(Box::new(RemoteError::operation_invalid(format!(
+            "the firmware variables {shown} are those of domain '{other}' too: give each domain a file of its own"
+        ))));
+    }
+    tracing::warn!(domain = %domain.name, %other, "both domains name the firmware variables {shown}");
+    Ok(())
 }
 
 /// Has the guest's variables made anew from their template.

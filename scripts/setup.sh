@@ -16,8 +16,8 @@ PACKAGES="qemu-system-x86 qemu-system-modules-spice qemu-system-modules-opengl q
 linux-image-amd64 systemd-boot-efi busybox-static kmod xz-utils openssl"
 # What the tests compare with, besides.
 TEST_PACKAGES="gcc g++ libc6-dev make git"
-# The peer: virsh, virt-xml-validate; libvirtd, virt-host-validate; its Python bindings.
-PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt"
+# The peer: virsh, virt-xml-validate; libvirtd, virt-host-validate; its Python bindings; virt-install and virt-xml.
+PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt virtinst"
 QEMU_AT_LEAST=10.0
 LIBVIRT_AT_LEAST=11.3
 

@@ -10,7 +10,7 @@ use rules::ops::Operation;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::domain::{define, info, list, metadata, native, undefine, xml};
-use super::network::{self, absent};
+use super::network::{self, absent, computer};
 use super::storage::{pool, volume};
 use super::{Client, Failure, Service, agent, connect, device, lifecycle, node, stats, tune};
 use crate::forward;
@@ -455,6 +455,7 @@ pub(crate) async fn remote(
         C::NetworkSetAutostart(args) => R::NetworkSetAutostart(network::set_autostart(service, &args).await?),
         C::NetworkGetBridgeName(net) => R::NetworkGetBridgeName(network::bridge(service, &net).await?),
         C::NetworkGetDhcpLeases(args) => R::NetworkGetDhcpLeases(network::leases(service, &args).await?),
+        C::NetworkListAllPorts(args) => R::NetworkListAllPorts(network::ports(service, &args).await?),
         C::NetworkGetMetadata(args) => R::NetworkGetMetadata(network::metadata(service, &args).await?),
         C::NetworkDefineXml(_) | C::NetworkDefineXmlFlags(_) => {
             return Err(network::refused("networks cannot be defined"));
@@ -475,10 +476,31 @@ pub(crate) async fn remote(
         C::NwfilterLookupByUuid(uuid) => return Err(absent::nwfilter_with(uuid)),
         C::ConnectListAllNwfilterBindings(_) => R::ConnectListAllNwfilterBindings(absent::bindings()),
         C::NwfilterBindingLookupByPortDev(port) => return Err(absent::binding(&port)),
-        C::NodeNumOfDevices(_) => R::NodeNumOfDevices(0),
-        C::NodeListDevices(_) => R::NodeListDevices(Default::default()),
-        C::ConnectListAllNodeDevices(_) => R::ConnectListAllNodeDevices(absent::devices()),
-        C::NodeDeviceLookupByName(name) => return Err(absent::device(&name)),
+        C::ConnectNumOfInterfaces(()) => return Err(absent::interfaces("virConnectNumOfInterfaces")),
+        C::ConnectListInterfaces(_) => return Err(absent::interfaces("virConnectListInterfaces")),
+        C::ConnectNumOfDefinedInterfaces(()) => {
+            return Err(absent::interfaces("virConnectNumOfDefinedInterfaces"));
+        }
+        C::ConnectListDefinedInterfaces(_) => {
+            return Err(absent::interfaces("virConnectListDefinedInterfaces"));
+        }
+        C::ConnectListAllInterfaces(_) => return Err(absent::interfaces("virConnectListAllInterfaces")),
+        C::InterfaceLookupByName(_) => return Err(absent::interfaces("virInterfaceLookupByName")),
+        C::InterfaceLookupByMacString(_) => return Err(absent::interfaces("virInterfaceLookupByMACString")),
+        C::NodeNumOfDevices(args) => R::NodeNumOfDevices(computer::count(args.cap.as_deref())),
+        C::NodeListDevices(args) => R::NodeListDevices(computer::names(args.cap.as_deref(), args.maxnames)),
+        C::ConnectListAllNodeDevices(args) => R::ConnectListAllNodeDevices(computer::list(args)),
+        C::NodeDeviceLookupByName(name) => R::NodeDeviceLookupByName(computer::by_name(&name)?),
+        C::NodeDeviceGetXmlDesc(args) => R::NodeDeviceGetXmlDesc(computer::xml(&args.name)?),
+        C::NodeDeviceGetParent(name) => R::NodeDeviceGetParent(computer::by_name(&name).map(|_| None)?),
+        C::NodeDeviceNumOfCaps(name) => R::NodeDeviceNumOfCaps(computer::by_name(&name).map(|_| 1)?),
+        C::NodeDeviceListCaps(args) => R::NodeDeviceListCaps(computer::capabilities(&args)?),
+        C::NodeDeviceIsActive(name) => R::NodeDeviceIsActive(computer::by_name(&name).map(|_| 1)?),
+        C::NodeDeviceIsPersistent(name) => R::NodeDeviceIsPersistent(computer::by_name(&name).map(|_| 1)?),
+        C::NodeDeviceGetAutostart(name) => R::NodeDeviceGetAutostart(computer::by_name(&name).map(|_| 1)?),
+        C::DomainListAllCheckpoints(args) => {
+            R::DomainListAllCheckpoints(service.domains.of(&args.dom).map(|_| absent::checkpoints())?)
+        }
         C::ConnectNumOfSecrets(()) => R::ConnectNumOfSecrets(0),
         C::ConnectListSecrets(_) => R::ConnectListSecrets(Default::default()),
         C::ConnectListAllSecrets(_) => R::ConnectListAllSecrets(absent::secrets()),

@@ -113,9 +113,7 @@ impl Volume {
             let _ = writeln!(out, "    <clusterSize unit='B'>{}</clusterSize>", qcow2.cluster);
             let features = [("lazy_refcounts", qcow2.lazy_refcounts), ("extended_l2", qcow2.extended_l2)];
             let has: Vec<_> = features.into_iter().filter(|(_, has)| *has).collect();
-            if has.is_empty() {
-                out.push_str("    <features/>\n");
-            } else {
+            if !has.is_empty() {
                 out.push_str("    <features>\n");
                 for (name, _) in has {
                     let _ = writeln!(out, "      <{name}/>");

@@ -2,7 +2,7 @@
 
 use crate::xdr::{Chars, Hidden, List, Text, Uuid, records};
 
-use super::object::{Domain, Snapshot};
+use super::object::{Checkpoint, Domain, Snapshot};
 
 records! {
     /// `state` is `virDomainState`; memory is in KiB, time in nanoseconds.
@@ -91,6 +91,7 @@ records! {
     ListNamesArgs<'a> { dom: Domain<'a>, maxnames: i32, flags: u32 }
     ListAllSnapshotsArgs<'a> { dom: Domain<'a>, need_results: i32, flags: u32 }
     ListAllSnapshotsReply<'a> { snapshots: List<Snapshot<'a>, 16384>, ret: i32 }
+    ListAllCheckpointsReply<'a> { checkpoints: List<Checkpoint<'a>, 16384>, ret: i32 }
     SnapshotLookupArgs<'a> { dom: Domain<'a>, name: Text<'a>, flags: u32 }
     SnapshotFlags<'a> { snap: Snapshot<'a>, flags: u32 }
     SnapshotListNamesArgs<'a> { snap: Snapshot<'a>, maxnames: i32, flags: u32 }

@@ -1,8 +1,9 @@
 //! Calls about networks, interfaces and packet filters.
 
-use crate::xdr::{List, Text, records};
+use crate::xdr::{List, Text, Uuid, records};
 
-use super::object::{Interface, Network, Nwfilter, NwfilterBinding};
+use super::object::{Interface, Network, NetworkPort, Nwfilter, NwfilterBinding};
+use super::typed_param::Params;
 
 records! {
     NetFlags<'a> { net: Network<'a>, flags: u32 }
@@ -42,6 +43,14 @@ records! {
     EventArgs<'a> { event_id: i32, net: Option<Network<'a>> }
     Lifecycle<'a> { callback_id: i32, net: Network<'a>, event: i32, detail: i32 }
     MetadataChange<'a> { callback_id: i32, net: Network<'a>, kind: i32, nsuri: Option<Text<'a>> }
+
+    ListAllPortsArgs<'a> { net: Network<'a>, need_results: i32, flags: u32 }
+    ListAllPortsReply<'a> { ports: List<NetworkPort<'a>, 16384>, ret: u32 }
+    PortLookupArgs<'a> { net: Network<'a>, uuid: Uuid }
+    PortCreateXmlArgs<'a> { net: Network<'a>, xml: Text<'a>, flags: u32 }
+    PortNparams<'a> { port: NetworkPort<'a>, nparams: i32, flags: u32 }
+    PortParams<'a> { port: NetworkPort<'a>, params: Params<'a, 16>, flags: u32 }
+    PortFlags<'a> { port: NetworkPort<'a>, flags: u32 }
 
     InterfaceFlags<'a> { iface: Interface<'a>, flags: u32 }
     NwfilterFlags<'a> { nwfilter: Nwfilter<'a>, flags: u32 }

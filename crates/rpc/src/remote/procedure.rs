@@ -13,8 +13,8 @@ use super::common::{
     Params64Reply, XmlFlags,
 };
 use super::object::{
-    Domain, Interface, Network, NodeDevice, Nwfilter, NwfilterBinding, Secret, Snapshot, StoragePool,
-    StorageVol,
+    Domain, Interface, Network, NetworkPort, NodeDevice, Nwfilter, NwfilterBinding, Secret, Snapshot,
+    StoragePool, StorageVol,
 };
 use super::typed_param::Params;
 use super::{block, connect, domain, event, network, node, storage, tune};
@@ -426,16 +426,16 @@ program! {
   401 ConnectListAllNwfilterBindings              Read   High call ListAll => connect::ListAllNwfilterBindingsReply<'a>;
   402 DomainSetIothreadParams                     Write  Low  call tune::IothreadParamsArgs<'a> => ();
   403 ConnectGetStoragePoolCapabilities           Read   Low  call u32 => Text<'a>;
-  404 NetworkListAllPorts                         Read   High;
-  405 NetworkPortLookupByUuid                     Read   High;
-  406 NetworkPortCreateXml                        Write  Low;
-  407 NetworkPortGetParameters                    Read   Low;
-  408 NetworkPortSetParameters                    Write  Low;
-  409 NetworkPortGetXmlDesc                       Read   Low;
-  410 NetworkPortDelete                           Write  Low;
+  404 NetworkListAllPorts                         Read   High call network::ListAllPortsArgs<'a> => network::ListAllPortsReply<'a>;
+  405 NetworkPortLookupByUuid                     Read   High call network::PortLookupArgs<'a> => NetworkPort<'a>;
+  406 NetworkPortCreateXml                        Write  Low  call network::PortCreateXmlArgs<'a> => NetworkPort<'a>;
+  407 NetworkPortGetParameters                    Read   Low  call network::PortNparams<'a> => Params16Reply<'a>;
+  408 NetworkPortSetParameters                    Write  Low  call network::PortParams<'a> => ();
+  409 NetworkPortGetXmlDesc                       Read   Low  call network::PortFlags<'a> => Text<'a>;
+  410 NetworkPortDelete                           Write  Low  call network::PortFlags<'a> => ();
   411 DomainCheckpointCreateXml                   Write  Low;
   412 DomainCheckpointGetXmlDesc                  Read   Low;
-  413 DomainListAllCheckpoints                    Read   High;
+  413 DomainListAllCheckpoints                    Read   High call domain::ListAllSnapshotsArgs<'a> => domain::ListAllCheckpointsReply<'a>;
   414 DomainCheckpointListAllChildren             Read   High;
   415 DomainCheckpointLookupByName                Read   High;
   416 DomainCheckpointGetParent                   Read   High;

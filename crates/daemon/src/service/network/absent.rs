@@ -2,10 +2,9 @@
 //! nothing; a thing that is asked for by name is not found, in libvirt's words.
 
 use rpc::error::{Code, Origin, RemoteError};
-use rpc::remote::connect::{
-    ListAllNodeDevicesReply, ListAllNwfilterBindingsReply, ListAllNwfiltersReply, ListAllSecretsReply,
-};
-use rpc::xdr::{List, Text, Uuid};
+use rpc::remote::connect::{ListAllNwfilterBindingsReply, ListAllNwfiltersReply, ListAllSecretsReply};
+use rpc::remote::domain::ListAllCheckpointsReply;
+use rpc::xdr::{List, Uuid};
 
 use super::super::Failure;
 
@@ -17,8 +16,13 @@ pub(crate) fn bindings() -> ListAllNwfilterBindingsReply<'static> {
     ListAllNwfilterBindingsReply { bindings: List::default(), ret: 0 }
 }
 
-pub(crate) fn devices() -> ListAllNodeDevicesReply<'static> {
-    ListAllNodeDevicesReply { devices: List::default(), ret: 0 }
+pub(crate) fn checkpoints() -> ListAllCheckpointsReply<'static> {
+    ListAllCheckpointsReply { checkpoints: List::default(), ret: 0 }
+}
+
+/// libvirt's daemons have no driver for the host's interfaces either, where netcf is not built in.
+pub(crate) fn interfaces(function: &str) -> Failure {
+    Box::new(RemoteError::no_support(function))
 }
 
 pub(crate) fn secrets() -> ListAllSecretsReply<'static> {
@@ -39,10 +43,6 @@ pub(crate) fn nwfilter_with(uuid: Uuid) -> Failure {
 
 pub(crate) fn binding(port: &str) -> Failure {
     none(Code::NO_NWFILTER_BINDING, Origin::NWFILTER, format!("no nwfilter binding for port dev '{port}'"))
-}
-
-pub(crate) fn device(name: &Text<'_>) -> Failure {
-    none(Code::NO_NODE_DEVICE, Origin::NODEDEV, format!("no node device with matching name '{name}'"))
 }
 
 pub(crate) fn secret(uuid: Uuid) -> Failure {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The long runs: an hour of each fuzzer (FUZZ_SECONDS of each, if that is set) with no crash; then ten lab starts in a row
-# of a one-vCPU guest, ten successes, and how long each took.
+# The long runs: an hour of each fuzzer (FUZZ_SECONDS of each, if that is set) with no crash; the daemon killed 500 times
+# (SEVIRT_KILLS) in storms of calls; then ten lab starts in a row of a one-vCPU guest, ten successes, and how long each took.
 #
 #   scripts/soak.sh [RUNS]
 set -eu
@@ -9,6 +9,7 @@ runs=${1-10}
 for target in fuzz/targets/*.rs; do
     scripts/fuzz.sh "$(basename "$target" .rs)"
 done
+SEVIRT_KILLS=${SEVIRT_KILLS-500} cargo test --quiet --locked -p cli --test crash -- --nocapture storm
 succeeded=0
 for number in $(seq "$runs"); do
     start=$(date +%s)

@@ -16,6 +16,9 @@ use crate::systemd::{MOST_THREADS, Systemd, SystemdError, scope_name};
 /// How long systemd may take to put a process into its scope.
 const PLACED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a group is left alone, whoever it belongs to.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// The directory of sevirt's groups, below the root of the hierarchy.
 const OWN: &str = "sevirt";
 
@@ -220,8 +223,14 @@ fn end(child: &mut Child) {
 
 /// Takes away the groups of those who were killed before they could: the process after which a group is named is gone,
 /// and the kernel removes none in which something runs.
+///
+/// One that was just made may be empty still, and its owner in another namespace of processes.
 fn sweep(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+    let is_old = |entry: &fs::DirEntry| {
+        let made = entry.metadata().and_then(|found| found.modified());
+        made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > YOUNG))
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten().filter(is_old) {
         let name = entry.file_name();
         let owner =
             name.to_str().and_then(|name| name.strip_suffix(".scope")?.rsplit_once('-')?.1.parse().ok());
@@ -374,10 +383,15 @@ mod tests {
         ];
         for name in &names {
             fs::create_dir(parent.path().join(name)).unwrap();
+            let made = std::time::SystemTime::now() - 2 * YOUNG;
+            File::open(parent.path().join(name)).unwrap().set_modified(made).unwrap();
         }
+        let young = scope_name("young", ended.id());
+        fs::create_dir(parent.path().join(&young)).unwrap();
         sweep(parent.path());
         let left: Vec<bool> = names.iter().map(|name| parent.path().join(name).exists()).collect();
         assert_eq!(left, [false, true, true, true]);
+        assert!(parent.path().join(young).exists());
     }
 
     #[test]

@@ -680,7 +680,9 @@ impl State {
         actions: &mut Vec<Action>,
     ) {
         let panicked = reason == "guest-panic";
-        if !self.told_of_shutdown && !panicked {
+        // A guest that reboots is not on its way out.
+        let reboots = guest && self.reboot_wanted && life.reboot == Reaction::Restart;
+        if !self.told_of_shutdown && !panicked && !reboots && reason != "guest-reset" {
             self.told_of_shutdown = true;
             actions.push(Action::Tell(Milestone::ShuttingDown { guest }));
         }

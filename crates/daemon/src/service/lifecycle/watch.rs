@@ -27,6 +27,10 @@ pub(super) fn observer(service: &Arc<Service>, vm: &Arc<Vm>) -> Observer {
 
 fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Milestone) {
     let tell = |what| service.events.publish(&vm.about(), &Happening::Lifecycle(what));
+    if matches!(milestone, Milestone::Held | Milestone::Resumed) && agent::channel(&guest.live()).is_some() {
+        // `virConnectDomainEventAgentLifecycleState`: disconnected; and its reason: the domain was started.
+        service.events.publish(&vm.about(), &Happening::AgentLifecycle { state: 2, reason: 1 });
+    }
     match milestone {
         // Those who look only for on and off, and those who look for running and paused, are both told.
         Milestone::Held => {

@@ -115,7 +115,11 @@ async fn start_alone(service: &Arc<Service>, vm: &Arc<Vm>, how: How) -> Result<b
         return Ok(false);
     }
     if vm.guest().is_some() {
-        return Err(Box::new(RemoteError::operation_invalid("domain is already running")));
+        let detail = match how.text {
+            Some(_) => format!("domain '{}' is already active", vm.name()),
+            None => "domain is already running".to_owned(),
+        };
+        return Err(Box::new(RemoteError::operation_invalid(detail)));
     }
     let Some(text) = how.text.clone().or_else(|| vm.definition()) else { return Ok(false) };
     let begun = Instant::now();

@@ -69,19 +69,19 @@ pub(in crate::service) async fn destroy(
 /// How a guest is asked to shut down or reboot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    ByButton,
-    ByAgent,
+    Button,
+    Agent,
     /// By the agent, or by the button where it does not answer.
-    ByEither,
+    Either,
 }
 
 fn asked(flags: u32, function: &str) -> Result<Asked, Failure> {
     only_flags(flags, shutdown_flag::ALL, function)?;
     // libvirt asks the agent first where both are wanted.
     Ok(match flags {
-        shutdown_flag::AGENT => Asked::ByAgent,
-        shutdown_flag::ALL => Asked::ByEither,
-        _ => Asked::ByButton,
+        shutdown_flag::AGENT => Asked::Agent,
+        shutdown_flag::ALL => Asked::Either,
+        _ => Asked::Button,
     })
 }
 
@@ -111,11 +111,11 @@ async fn ask_to_end(
     how: agent::Shutdown,
 ) -> Result<(), Failure> {
     let by_agent = match asked {
-        Asked::ByButton => None,
-        Asked::ByAgent | Asked::ByEither => Some(agent::shutdown(service, vm, how).await),
+        Asked::Button => None,
+        Asked::Agent | Asked::Either => Some(agent::shutdown(service, vm, how).await),
     };
     match by_agent {
-        Some(Err(error)) if asked == Asked::ByAgent => Err(error),
+        Some(Err(error)) if asked == Asked::Agent => Err(error),
         Some(Ok(())) => Ok(()),
         Some(Err(_)) | None => {
             guest.ask(SystemPowerdown).await?;

@@ -1,5 +1,5 @@
 //! The demo guest: a disk image that boots through OVMF, looks for itself whether SEV is active, writes down what it saw,
-//! and powers off.
+//! and powers off, at once or when its power button is pressed.
 //!
 //! ```text
 //! GPT disk ─ ESP (FAT32) ─ EFI/BOOT/BOOTX64.EFI  unified kernel image: systemd's stub, kernel, initrd, command line
@@ -41,6 +41,15 @@ pub enum Format {
     Qcow2,
 }
 
+/// What the guest does after its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It powers itself off.
+    PowersOff,
+    /// It waits for its power button, as `virsh shutdown` presses it.
+    Stays,
+}
+
 /// What to build and from what.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -48,6 +57,8 @@ pub struct Options {
     pub output: PathBuf,
     /// How it is stored.
     pub format: Format,
+    /// What the guest does when it has reported.
+    pub afterwards: Afterwards,
     /// The root below which the kernel, its modules and systemd's stub are installed: `/` on an ordinary machine.
     pub root: PathBuf,
     /// A statically linked busybox.
@@ -96,7 +107,11 @@ pub fn build(options: &Options) -> Result<Built, ImageError> {
     if !stub.exists() {
         return Err(ImageError::NoStub { path: stub });
     }
-    let inputs = inputs(&guest, &stub, options.format)?;
+    let command_line = match options.afterwards {
+        Afterwards::PowersOff => guest::COMMAND_LINE.to_owned(),
+        Afterwards::Stays => format!("{} {}", guest::COMMAND_LINE, guest::STAY_OPTION),
+    };
+    let inputs = inputs(&guest, &stub, options.format, &command_line)?;
     let record = record_path(&options.output);
     let present = || Some(format!("{inputs}{}", identity(&options.output)?));
     if present().is_some() && fs::read_to_string(&record).ok() == present() {
@@ -108,7 +123,7 @@ pub fn build(options: &Options) -> Result<Built, ImageError> {
     let stub_bytes = fs::read(&stub).map_err(|source| ImageError::Read { path: stub.clone(), source })?;
     let sections = [
         (".osrel", guest.os_release().into_bytes()),
-        (".cmdline", guest::COMMAND_LINE.as_bytes().to_vec()),
+        (".cmdline", command_line.into_bytes()),
         (".initrd", initrd),
         (".linux", kernel),
     ];
@@ -141,8 +156,8 @@ pub fn build(options: &Options) -> Result<Built, ImageError> {
 }
 
 /// What the image is made of, a line for each file.
-fn inputs(guest: &Guest, stub: &Path, format: Format) -> Result<String, ImageError> {
-    let mut text = format!("layout {LAYOUT} {format:?}\n{}\n{}\n", guest::COMMAND_LINE, guest::fingerprint());
+fn inputs(guest: &Guest, stub: &Path, format: Format, command_line: &str) -> Result<String, ImageError> {
+    let mut text = format!("layout {LAYOUT} {format:?}\n{command_line}\n{}\n", guest::fingerprint());
     for path in guest.files().chain([stub]) {
         let Some(identity) = identity(path) else {
             return Err(ImageError::Read { path: path.into(), source: io::ErrorKind::NotFound.into() });

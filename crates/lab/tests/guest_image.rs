@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lab::image::{Built, CONSOLE_OPTION, Format, Guest, Options, ReadError, Report, build, read_report};
+use lab::image::{Afterwards, Built, CONSOLE_OPTION, Format, Guest, Options, ReadError, Report, build, read_report};
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
@@ -18,6 +18,7 @@ fn options(directory: &Path, format: Format) -> Options {
     Options {
         output: directory.join("guest.img"),
         format,
+        afterwards: Afterwards::PowersOff,
         root: PathBuf::from("/"),
         busybox: BUSYBOX.into(),
         qemu_img: QEMU_IMG.into(),

@@ -16,8 +16,11 @@ pub(super) const COMMAND_LINE: &str = "console=tty0 console=ttyS0 quiet panic=-1
 
 const INIT: &str = include_str!("guest_init.sh");
 
-/// Disks behind every bus that QEMU has for them, the file system of an ESP, and the processor's registers.
-const MODULES: [&str; 12] = [
+/// On a kernel's command line: after the report, wait for the power button.
+pub(super) const STAY_OPTION: &str = "sevirt.stay";
+
+/// Disks behind every bus that QEMU has for them, the file system of an ESP, the processor's registers, the power button.
+const MODULES: [&str; 14] = [
     "virtio_pci",
     "virtio_scsi",
     "virtio_blk",
@@ -30,6 +33,8 @@ const MODULES: [&str; 12] = [
     "vfat",
     "cpuid",
     "msr",
+    "button",
+    "evdev",
 ];
 
 /// The parts of the guest, found on this machine.
@@ -134,5 +139,6 @@ mod tests {
         assert!(INIT.contains(&format!("$(partition {PARTITION_NAME})")));
         assert!(INIT.contains(&format!("/esp/{REPORT_DIRECTORY}/{REPORT_FILE}")));
         assert!(INIT.contains(&format!("grep -qw {CONSOLE_OPTION} /proc/cmdline")));
+        assert!(INIT.contains(&format!("grep -qw {STAY_OPTION} /proc/cmdline")));
     }
 }

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# First process of the demo guest: loads drivers, looks for itself whether SEV is active, reports, and powers off.
+# First process of the demo guest: loads drivers, looks for itself whether SEV is active, reports, and powers off,
+# with sevirt.stay on the kernel's command line when its power button is pressed.
 # The report's lines are read by report.rs. sevirt.report=console on the kernel's command line leaves disks alone.
 
 export PATH=/bin
@@ -99,10 +100,24 @@ write_report() {
     umount /esp
 }
 
+# Returns when the power button is pressed.
+await_button() {
+    for input in /sys/class/input/event*; do
+        if grep -qx 'Power Button' "$input/device/name"; then
+            dd if="/dev/input/${input##*/}" of=/dev/null bs=24 count=1 2>/dev/null
+            return
+        fi
+    done
+    echo "no power button"
+}
+
+# Before the report, so that no press is lost once there is one.
+grep -qw sevirt.stay /proc/cmdline && await_button &
 report >/report 2>&1
 for console in $(cat /sys/class/tty/console/active); do
     cat /report >"/dev/$console"
 done
 grep -qw sevirt.report=console /proc/cmdline || write_report
 sync
+wait
 poweroff -f

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::lab::disk::Disk;
-use ::lab::image::{Built, Format, Options, Report, build, read_report};
+use ::lab::image::{Afterwards, Built, Format, Options, Report, build, read_report};
 use ::lab::tools::{self, Tools};
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -27,6 +27,10 @@ pub(super) struct ImageArgs {
     /// How the image is stored
     #[arg(long, value_enum, default_value = "qcow2")]
     format: ImageFormat,
+
+    /// After its report the guest stays until its power button is pressed, as `virsh shutdown` does
+    #[arg(long)]
+    stay: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -48,7 +52,8 @@ pub(super) fn image(args: &ImageArgs) -> anyhow::Result<ExitCode> {
         ImageFormat::Qcow2 => Format::Qcow2,
         ImageFormat::Raw => Format::Raw,
     };
-    let built = up_to_date(&output, format)?;
+    let afterwards = if args.stay { Afterwards::Stays } else { Afterwards::PowersOff };
+    let built = up_to_date(&output, format, afterwards)?;
     if built == Built::Cached {
         crate::style::note(&format_args!("the image is made of the same files already"));
     }
@@ -58,10 +63,11 @@ pub(super) fn image(args: &ImageArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Builds the image unless one of the same files is there.
-pub(super) fn up_to_date(output: &Path, format: Format) -> anyhow::Result<Built> {
+pub(super) fn up_to_date(output: &Path, format: Format, afterwards: Afterwards) -> anyhow::Result<Built> {
     let options = Options {
         output: output.to_owned(),
         format,
+        afterwards,
         root: "/".into(),
         busybox: tools::busybox()?,
         qemu_img: tools::qemu_img()?,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::lab::disk::Disk;
-use ::lab::image::{Format, Guest};
+use ::lab::image::{Afterwards, Format, Guest};
 use ::lab::job::{Job, JobFile};
 use ::lab::listen::{Ending, Input as JobInput};
 use ::lab::machine::{Machine, Setup};
@@ -249,7 +249,7 @@ fn demo_image(bench: &Bench, source: &DiskSource, teller: &Teller) -> anyhow::Re
         ),
     };
     let image = bench.state.demo_image(&source.format);
-    image::up_to_date(&image, format)?;
+    image::up_to_date(&image, format, Afterwards::PowersOff)?;
     teller.substitution(&Substitution {
         what: "disk image",
         wanted: source.wanted.display().to_string(),

@@ -7,7 +7,9 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lab::image::{Afterwards, Built, CONSOLE_OPTION, Format, Guest, Options, ReadError, Report, build, read_report};
+use lab::image::{
+    Afterwards, Built, CONSOLE_OPTION, Format, Guest, Options, ReadError, Report, build, read_report,
+};
 
 const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";

@@ -74,32 +74,42 @@ pub(crate) fn parse(printed: &str, directory: &str) -> (Vec<Answer>, i32) {
     );
 }
 
-/// What is never the same twice, and what stands for it. Nothing else of an answer is touched but the spaces of tables.
-const VOLATILE: &[(&str, &str)] = &[
-    // Times: of events, of guests' and the host's processors.
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+0000", "TIME"),
-    (r"(?m)^(CPU time:? +)[\d.]+s$", "${1}SECONDS"),
-    (r"(?m)^(user|system|idle|iowait|usage|intr)(: +)[\d.]+( ?%)?$", "${1}${2}TIME"),
-    // Memory in use.
-    (r"(?m)^(free|buffers|cached)( *: +)\d+ KiB$", "${1}${2}KIB KiB"),
-    (r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
-    (
-        r"(?m)^(rss|last_update|unused|available|usable|disk_caches|swap_in|swap_out|major_fault|minor_fault) \d+$",
-        "${1} NUMBER",
-    ),
+/// What is never the same twice, in which commands, and what stands for it. Nothing else of an answer is touched but the
+/// spaces of tables.
+const VOLATILE: &[(&str, &str, &str)] = &[
+    // Times: of events, of guests' and the host's processors, of files.
+    ("", r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+0000", "TIME"),
+    ("", r"(?m)^(CPU time:? +)[\d.]+s$", "${1}SECONDS"),
+    ("nodecpustats", r"(?m)^(user|system|idle|iowait|usage|intr)(: +)[\d.]+( ?%)?$", "${1}${2}TIME"),
+    ("screenshot", r"small-[\d:-]+\.", "small-TIME."),
+    ("vol-dumpxml", r"<([amc]time)>[\d.]+", "<${1}>TIME"),
+    // The host's memory and disks, and which processor ran what.
+    ("nodememstats", r"(?m)^(free|buffers|cached)( *: +)\d+ KiB$", "${1}${2}KIB KiB"),
+    ("freecell", r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
+    ("pool-dumpxml", r"<(allocation|available) unit='bytes'>\d+", "<${1} unit='bytes'>BYTES"),
+    ("vcpuinfo", r"(?m)^(CPU: +)\d+$", "${1}NUMBER"),
+    // How far a small file's blocks have reached the disk.
+    ("domblkinfo", r"(Allocation: +|sda +1048576 +)(?:4096|8192|[48]\.000 KiB)", "${1}BLOCKS"),
+    ("domstats", r"(?m)^(  block\.0\.(?:allocation|physical))=\d+$", "${1}=BLOCKS"),
     // Counters of running guests.
+    ("dommemstat", r"(?m)^(rss|last_update) \d+$", "${1} NUMBER"),
     (
-        r"(?m)^(  (?:cpu|balloon|vcpu|block|net|dirtyrate|vm)\.(?:[a-z0-9]+\.)*(?:time|user|system|wait|delay|halted|rss|last-update|reqs|bytes|times|pkts|[a-z_]+\.(?:sum|cur)))=\d+$",
+        "domstats",
+        r"(?m)^(  (?:cpu|vcpu|block)\.(?:\d+\.|rd\.|wr\.|fl\.)*(?:time|user|system|wait|delay|reqs|bytes|times))=\d+$",
         "${1}=NUMBER",
     ),
-    (r"(?m)^(sda (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
-    (r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
-    // What is numbered by the machine.
-    (r"/dev/pts/\d+", "/dev/pts/N"),
-    (r"(?m)(127\.0\.0\.1|^):\d+$", "${1}:N"),
-    (r"port='59\d\d'", "port='59NN'"),
-    (r"libvirt-\d+|sevirt-\d+", "QMP-ID"),
-    (r"/tmp/virsh[A-Za-z0-9]+\.xml", "/tmp/virsh.xml"),
+    ("domstats", r"(?m)^(  balloon\.(?:rss|last-update))=\d+$", "${1}=NUMBER"),
+    ("domstats", r"(?m)^(  cpu\.haltpoll\.[a-z]+\.time)=\d+$", "${1}=NUMBER"),
+    ("domblkstat", r"(?m)^((?:sda)? (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
+    ("domblkstat", r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
+    // What is numbered by the machine, or made up.
+    ("", r"/dev/pts/\d+", "/dev/pts/N"),
+    ("display", r"(?m)(127\.0\.0\.1):\d+$", "${1}:N"),
+    ("dumpxml", r"port='59\d\d'", "port='59NN'"),
+    ("qemu-monitor-command", r"libvirt-\d+", "QMP-ID"),
+    ("edit", r"/tmp/virsh[A-Za-z0-9]+\.xml", "/tmp/virsh.xml"),
+    ("capabilities|pool-dumpxml", r"<uuid>[0-9a-f-]{36}<", "<uuid>UUID<"),
+    ("vol-list|vol-info|pool-list|pool-info", r"[\d.]+ GiB", "SIZE"),
 ];
 
 /// Columns of tables are as wide as their widest cell, which may be a path.
@@ -109,14 +119,17 @@ const SPACES: &[(&str, &str)] = &[(r" {2,}", "  "), (r"-{4,}", "----"), (r"(?m)\
 const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) ";
 
 fn normal(command: &str, output: &str, directory: &str) -> String {
-    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-        let rules = VOLATILE.iter().chain(SPACES);
-        rules.map(|(pattern, with)| (Regex::new(pattern).unwrap(), *with)).collect()
+    type Rule = (Regex, Regex, &'static str);
+    static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+        let regex = |pattern| Regex::new(pattern).unwrap();
+        let spaces = SPACES.iter().map(|(pattern, with)| ("", *pattern, *with));
+        let rules = VOLATILE.iter().copied().chain(spaces);
+        rules.map(|(command, pattern, with)| (regex(command), regex(pattern), with)).collect()
     });
     let lead = output.chars().take_while(|character| *character == ' ').count();
     let text = sorted(command, &output.replace(directory, "@DIR@").replace('\r', ""));
-    let text =
-        RULES.iter().fold(text, |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned());
+    let rules = RULES.iter().filter(|(for_command, ..)| for_command.is_match(command));
+    let text = rules.fold(text, |text, (_, pattern, with)| pattern.replace_all(&text, *with).into_owned());
     if text.trim().is_empty() { String::new() } else { format!("{:lead$}{}\n", "", text.trim()) }
 }
 

@@ -26,7 +26,10 @@ struct Typed {
 /// Types `script` against `daemon`, where both find a libvirt of their own.
 fn typed(daemon: &Path, script: &str, directory: &Path) -> Typed {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(root.join("scripts/private_libvirt.sh"))
+    // A loopback of its own as well: displays listen there, at the first port that is free.
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", "busybox ip link set lo up && exec \"$@\"", "sh"])
+        .arg(root.join("scripts/private_libvirt.sh"))
         .arg("sh")
         .arg(format!("{DATA}/type.sh"))
         .arg(daemon)

@@ -102,6 +102,8 @@ const VOLATILE: &[(&str, &str, &str)] = &[
     ("domstats", r"(?m)^(  cpu\.haltpoll\.[a-z]+\.time)=\d+$", "${1}=NUMBER"),
     ("domblkstat", r"(?m)^((?:sda)? (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
     ("domblkstat", r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
+    // Whether the guest had said it before somebody looked.
+    ("^console", r"(?m)^ready\n", ""),
     // What is numbered by the machine, or made up.
     ("", r"/dev/pts/\d+", "/dev/pts/N"),
     ("display", r"(?m)(127\.0\.0\.1):\d+$", "${1}:N"),

@@ -1,6 +1,6 @@
 //! A trivial guest: by a daemon, and by nothing but a fork.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
@@ -69,7 +69,7 @@ pub(crate) fn command_line() -> Result<Vec<String>> {
     Err("the guest's process is not found".into())
 }
 
-/// The same command line by fork and exec alone: until QEMU greets, and from the kill until it is gone.
+/// The same command line by fork and exec alone: until QEMU answers that the guest is paused, and from the kill until it is gone.
 pub(crate) fn bare(arguments: &[String]) -> Result<Life> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("qmp.sock");
@@ -89,7 +89,7 @@ pub(crate) fn bare(arguments: &[String]) -> Result<Life> {
     });
     let arguments: Vec<String> = arguments.collect();
     let (program, rest) = arguments.split_first().ok_or("no command line")?;
-    let stream = UnixStream::connect(&path)?;
+    let mut stream = UnixStream::connect(&path)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let begin = Instant::now();
     let child = Command::new(program)
@@ -99,11 +99,15 @@ pub(crate) fn bare(arguments: &[String]) -> Result<Life> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut child = Reaped(child);
-    let mut greeting = String::new();
-    BufReader::new(&stream).read_line(&mut greeting)?;
+    // It greets before it has made the machine, and answers once it has.
+    stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-status\"}\n")?;
+    let mut lines = BufReader::new(&stream).lines();
+    let mut line = || lines.next().unwrap_or_else(|| Ok(String::new()));
+    let greeting = line()?;
     if !greeting.contains("QMP") {
-        return Err(format!("QEMU did not greet, but said `{}`", greeting.trim()).into());
+        return Err(format!("QEMU did not greet, but said `{greeting}`").into());
     }
+    while !line()?.contains("\"status\"") {}
     let start = begin.elapsed();
     let begin = Instant::now();
     child.0.kill()?;

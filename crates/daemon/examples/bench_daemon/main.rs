@@ -5,7 +5,6 @@
 
 #![expect(clippy::print_stdout, reason = "it is a program that prints")]
 
-mod console;
 mod guest;
 mod server;
 mod store;
@@ -63,7 +62,6 @@ fn main() -> Result<ExitCode> {
     report.rate("list all of 1,000 (at least 3 times)", ours.list, theirs.list);
     report.rate("dumpxml (at least 3 times)", ours.dump, theirs.dump);
     starts(&sevirt, runs, &mut report)?;
-    console::measure(&sevirt, &mut report)?;
 
     println!("{}", if report.holds { "within the targets" } else { "NOT within the targets" });
     Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -95,7 +93,7 @@ fn starts(sevirt: &Kind, runs: usize, report: &mut Report) -> Result<()> {
         median(lives.iter().map(part).collect::<Vec<_>>())
     };
     let (start, end) = (of(&bare, |life| life.start), of(&bare, |life| life.end));
-    println!("a paused guest, bare: {:.1} ms to QEMU's greeting, {:.1} ms from the kill", ms(start), ms(end));
+    println!("a paused guest, bare: {:.1} ms until QEMU says so, {:.1} ms from the kill", ms(start), ms(end));
     let over = |lives: &[guest::Life]| {
         let start = ms(of(lives, |life| life.start)) - ms(start);
         (start, ms(of(lives, |life| life.end)) - ms(end))
@@ -118,13 +116,6 @@ impl Report {
         self.holds &= ours <= limit;
         let ratio = theirs / ours;
         println!("{what:52} {ours:9.1} {unit} {theirs:9.1} {unit} {ratio:7.1}x{fails}");
-    }
-
-    /// Megabytes a second, and bytes of a packet. It has no target but the peer.
-    pub(crate) fn console(&self, (ours, our_packet): (f64, usize), (theirs, their_packet): (f64, usize)) {
-        let ratio = ours / theirs;
-        println!("{:52} {ours:7.0} MB/s {theirs:7.0} MB/s {ratio:7.1}x", "console");
-        println!("{:52} {our_packet:10} B {their_packet:10} B", "console, a packet");
     }
 
     /// More is better; times a second.

@@ -3,10 +3,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rpc::client::Received;
-use rpc::packet::{Kind, Status};
+use rpc::packet::Kind;
 use rpc::remote::connect::OpenArgs;
 use rpc::remote::procedure;
 use rpc::{Client, Message, Method, keepalive};
@@ -51,28 +51,6 @@ impl Connection {
             other => other.to_string(),
         })?;
         Ok(message)
-    }
-
-    /// Opens a stream by `M` and takes `wanted` bytes from it; tells how long the bytes took and in how many packets
-    /// they came.
-    pub(crate) fn drain<M: Method>(
-        &mut self,
-        arguments: &M::Args<'_>,
-        wanted: usize,
-    ) -> Result<(Duration, usize)> {
-        self.call::<M>(arguments)?;
-        let (mut got, mut packets, mut start) = (0, 0, None);
-        while got < wanted {
-            if let Received::Stream { message, .. } = self.receive()? {
-                if message.header.status != Status::Continue || message.payload().is_empty() {
-                    return Err(format!("the stream ended after {got} bytes").into());
-                }
-                start.get_or_insert_with(Instant::now);
-                got += message.payload().len();
-                packets += 1;
-            }
-        }
-        Ok((start.unwrap_or_else(Instant::now).elapsed(), packets))
     }
 
     fn receive(&mut self) -> Result<Received> {

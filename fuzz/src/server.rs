@@ -47,7 +47,7 @@ fn service() -> Arc<Service> {
 /// The client's side: sends all, and waits until every call that it has made is answered or the daemon hangs up.
 async fn talk(far: DuplexStream, bytes: &[u8], piece: usize) {
     let mut sent = Vec::new();
-    if piece % 2 == 0 {
+    if piece.is_multiple_of(2) {
         let args = OpenArgs { name: None, flags: 0 };
         sent.extend(Client::new().call::<ConnectOpen>(&args).expect("it can be sent").1);
     }

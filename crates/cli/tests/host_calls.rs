@@ -119,7 +119,7 @@ fn capabilities_are_those_of_the_host_and_its_emulators() {
     let text = daemon.says("capabilities");
     let document = domain::Document::parse(&text).unwrap();
     let find = |path: &[&str]| {
-        path.iter().fold(Some(document.root()), |element, name| element?.child(name)).unwrap_or_else(|| {
+        path.iter().try_fold(document.root(), |element, name| element.child(name)).unwrap_or_else(|| {
             panic!("no {path:?} in {text}");
         })
     };

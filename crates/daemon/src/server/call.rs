@@ -43,7 +43,7 @@ async fn outcome(shared: &Shared, message: &Message) -> Result<(Vec<u8>, Option<
             Answer::Payload(bytes) => (packet::encode_bytes(header.reply(), &bytes), None),
             Answer::Stream(reply, stream) => (reply.encode(header.reply()), Some(stream)),
         },
-        Incoming::Qemu(call) => (service::qemu(service, client, call).await?.encode(header.reply()), None),
+        Incoming::Qemu(call) => (service::qemu(service, call).await?.encode(header.reply()), None),
         Incoming::Ping | Incoming::Pong | Incoming::Stream | Incoming::Ignored => {
             return Err(Box::new(RemoteError::rpc("not a call")));
         }

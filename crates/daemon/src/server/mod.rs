@@ -132,7 +132,7 @@ impl Server {
         let (stopper, stop) = watch::channel(false);
         let system = paths.system;
         let file = paths.config.clone();
-        let service = Service::configured(paths, config.clone());
+        let service = Service::configured(paths, &config);
         service.begin().await;
         let house = Arc::new(House {
             service,

@@ -489,7 +489,7 @@ pub(crate) async fn remote(
         C::InterfaceLookupByMacString(_) => return Err(absent::interfaces("virInterfaceLookupByMACString")),
         C::NodeNumOfDevices(args) => R::NodeNumOfDevices(computer::count(args.cap.as_deref())),
         C::NodeListDevices(args) => R::NodeListDevices(computer::names(args.cap.as_deref(), args.maxnames)),
-        C::ConnectListAllNodeDevices(args) => R::ConnectListAllNodeDevices(computer::list(args)),
+        C::ConnectListAllNodeDevices(args) => R::ConnectListAllNodeDevices(computer::list(&args)),
         C::NodeDeviceLookupByName(name) => R::NodeDeviceLookupByName(computer::by_name(&name)?),
         C::NodeDeviceGetXmlDesc(args) => R::NodeDeviceGetXmlDesc(computer::xml(&args.name)?),
         C::NodeDeviceGetParent(name) => R::NodeDeviceGetParent(computer::by_name(&name).map(|_| None)?),

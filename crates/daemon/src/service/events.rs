@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
+use rpc::Program;
 use rpc::error::RemoteError;
 use rpc::packet::{Header, Kind, Status};
 use rpc::remote::{self, object};
 use rpc::xdr::Uuid;
-use rpc::{Program, qemu};
 
 use super::{Client, Failure};
 use crate::locked;
@@ -45,12 +45,6 @@ pub(crate) enum Happening {
         alias: String,
         reason: i32,
     },
-    DiskChange {
-        old: Option<String>,
-        new: Option<String>,
-        alias: String,
-        reason: i32,
-    },
     DeviceAdded(String),
     DeviceRemoved(String),
     DeviceRemovalFailed(String),
@@ -76,11 +70,6 @@ pub(crate) enum Topic {
     Pool(i32),
     NodeDevice(i32),
     Secret(i32),
-    /// An event of QEMU's monitor by name; `None` for all of them.
-    Monitor {
-        event: Option<String>,
-        any_case: bool,
-    },
 }
 
 /// What a registration is limited to: one domain, network or pool by UUID, or a device by name.
@@ -117,7 +106,6 @@ impl Events {
             Topic::Network(id) | Topic::Pool(id) | Topic::NodeDevice(id) | Topic::Secret(id) => {
                 (0..2).contains(id)
             }
-            Topic::Monitor { .. } => true,
         };
         if let (false, Topic::Domain(id) | Topic::Network(id) | Topic::Pool(id)) = (known, &topic) {
             return Err(Box::new(RemoteError::internal(format!("unsupported event ID {id}"))));
@@ -205,39 +193,6 @@ impl Events {
             };
             packet(remote::PROGRAM, event.procedure().number(), |header| event.encode(header))
         });
-    }
-
-    /// QEMU's monitor said something about a domain; `details` is JSON, as QEMU wrote it.
-    pub(crate) fn publish_monitor(
-        &self,
-        about: &About,
-        event: &str,
-        (seconds, micros): (i64, u32),
-        details: Option<&str>,
-    ) {
-        self.tell(&Only::Uuid(about.uuid), |registration| {
-            let Topic::Monitor { event: wanted, any_case } = &registration.topic else { return None };
-            let matches = wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted == event || (*any_case && wanted.eq_ignore_ascii_case(event)));
-            matches.then_some(())?;
-            let told = qemu::Event::DomainMonitorEvent(qemu::MonitorEvent {
-                callback_id: registration.callback,
-                dom: encode::object(about),
-                event: event.into(),
-                seconds,
-                micros,
-                details: details.map(Into::into),
-            });
-            packet(qemu::PROGRAM, told.procedure().number(), |header| told.encode(header))
-        });
-    }
-
-    /// Whether anybody wants to hear of what QEMU's monitor says.
-    pub(crate) fn wants_monitor(&self) -> bool {
-        locked(&self.registered)
-            .iter()
-            .any(|registration| matches!(registration.topic, Topic::Monitor { .. }))
     }
 
     fn tell(&self, what: &Only, packet: impl Fn(&Registration) -> Option<Vec<u8>>) {

@@ -9,8 +9,6 @@
 //!                                              └── Events ── to every client that registered
 //! ```
 
-#![allow(dead_code, reason = "parts that are not called yet")]
-
 mod agent;
 mod client;
 mod connect;
@@ -74,7 +72,6 @@ impl From<AskError> for Failure {
 #[derive(Debug)]
 pub struct Service {
     pub(crate) paths: Paths,
-    pub(crate) config: Config,
     pub(crate) domains: Domains,
     pub(crate) events: Arc<Events>,
     pub(crate) host: Host,
@@ -91,10 +88,10 @@ impl Service {
     /// With the settings that hold where no file says otherwise.
     pub fn open(paths: Paths) -> Arc<Self> {
         let config = Config::default_for(paths.system);
-        Self::configured(paths, config)
+        Self::configured(paths, &config)
     }
 
-    pub fn configured(paths: Paths, config: Config) -> Arc<Self> {
+    pub fn configured(paths: Paths, config: &Config) -> Arc<Self> {
         let host = Host::new(Some(paths.cache.join("caps")));
         let store = Store::open(&paths.state);
         let domains = Domains::of_stored(store.load());
@@ -105,7 +102,6 @@ impl Service {
         let isolation = Isolation::new(&config.isolation, &paths);
         Arc::new(Self {
             paths,
-            config,
             domains,
             events: Arc::default(),
             host,

@@ -3,30 +3,19 @@
 use std::sync::Arc;
 
 use qemu::qmp::device::HumanMonitorCommand;
-use rpc::error::{Code, Origin, RemoteError};
-use rpc::qemu::{AgentCommandArgs, Call, MonitorCommandArgs, MonitorEventRegisterArgs, Reply};
+use rpc::error::RemoteError;
+use rpc::qemu::{AgentCommandArgs, Call, MonitorCommandArgs, Reply};
 use rpc::xdr::Text;
 use serde_json::Value;
 
 use super::agent;
 use super::domain::only_flags as check;
-use super::events::{Only, Topic};
-use super::{Client, Failure, Service};
+use super::{Failure, Service};
 
 /// Answers a call.
-pub(crate) async fn qemu(
-    service: &Arc<Service>,
-    client: &Arc<Client>,
-    call: Call<'_>,
-) -> Result<Reply<'static>, Failure> {
+pub(crate) async fn qemu(service: &Arc<Service>, call: Call<'_>) -> Result<Reply<'static>, Failure> {
     use {Call as C, Reply as R};
     Ok(match call {
-        C::ConnectDomainMonitorEventRegister(args) => {
-            R::ConnectDomainMonitorEventRegister(register(service, client, &args)?)
-        }
-        C::ConnectDomainMonitorEventDeregister(callback) => {
-            R::ConnectDomainMonitorEventDeregister(service.events.deregister(client, callback, "monitor")?)
-        }
         C::DomainMonitorCommand(args) => R::DomainMonitorCommand(monitor_command(service, &args).await?),
         C::DomainAgentCommand(args) => R::DomainAgentCommand(agent_command(service, &args).await?),
         other => {
@@ -71,27 +60,4 @@ async fn agent_command(
     })?;
     let reply = agent::raw(service, &vm, &command, Some(patience)).await?;
     Ok(reply.map(|reply| reply.to_string().into()))
-}
-
-/// `VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_NOCASE`; 1 is a regular expression.
-const ANY_CASE: u32 = 2;
-
-fn register(
-    service: &Service,
-    client: &Arc<Client>,
-    args: &MonitorEventRegisterArgs<'_>,
-) -> Result<i32, Failure> {
-    if args.flags & !ANY_CASE != 0 {
-        return Err(Box::new(RemoteError::new(
-            Code::ARGUMENT_UNSUPPORTED,
-            Origin::QEMU,
-            "events of the monitor are chosen by their whole name, not by a regular expression",
-        )));
-    }
-    let only = match &args.dom {
-        Some(dom) => Only::Uuid(service.domains.of(dom)?.uuid),
-        None => Only::All,
-    };
-    let event = args.event.as_deref().map(str::to_owned);
-    service.events.register(client, Topic::Monitor { event, any_case: args.flags & ANY_CASE != 0 }, only)
 }

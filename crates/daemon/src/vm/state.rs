@@ -29,13 +29,17 @@
 //! A guest in the background that is to stay paused waits in `Held`; one that a daemon takes over enters `Held`,
 //! `Running` or `Still` at once, as it was recorded, and is asked how it is when its QEMU greets.
 
+mod terms;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use qemu::qmp::command::{Chardev, RunState, SevGuest, SevGuestState, SevInjectLaunchSecret, SevState};
+use qemu::qmp::command::{RunState, SevGuest, SevGuestState, SevInjectLaunchSecret, SevState};
 
-use super::end::{End, ExitKind, Stopper};
+use super::end::{End, Stopper};
 use super::life::{Life, Reaction, Reactions, RunState as DomainState, Standing, Still};
+
+pub use terms::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume, Verdict};
 
 /// How long QEMU may take to greet: it allocates and, with locked memory, touches all of the guest's memory first, which
 /// takes minutes for the largest guests. Whoever knows better gives the whole run a time.
@@ -47,191 +51,6 @@ const QUIT: Duration = Duration::from_secs(10);
 const TERMINATE: Duration = Duration::from_secs(10);
 /// How long the kernel may take to bring a killed QEMU down; freeing much pinned memory takes seconds.
 const KILL: Duration = Duration::from_secs(60);
-
-/// What is wanted of this guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Goals {
-    /// The guest must be a confidential one.
-    pub confidential: bool,
-    /// Its owner must agree to the measurement before it runs.
-    pub attest: bool,
-    pub resume: Resume,
-    pub life: Life,
-}
-
-/// Whether the guest may run once it is set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resume {
-    Yes,
-    /// End well without running it, once it is measured and, where asked for, attested.
-    StayPaused,
-    /// Stay paused and live on.
-    Hold,
-    /// As `StayPaused`, and then fail for this reason.
-    Impossible(String),
-}
-
-/// What the owner of the guest is shown before it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// Measurement and nonce (48 bytes), base64.
-    pub measurement: String,
-    pub sev: SevState,
-}
-
-/// What the owner says to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The guest may run, once these packets are injected.
-    Accepted {
-        secrets: Vec<SevInjectLaunchSecret>,
-    },
-    Rejected {
-        reason: String,
-    },
-}
-
-/// What happens to a guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    Start,
-    /// QEMU has been running already.
-    Adopt(Standing),
-    Spawned,
-    SpawnFailed(String),
-    Greeted,
-    Answered(Answer),
-    /// QEMU refused a command, or answered in a form that cannot be read.
-    Refused(String),
-    Judged(Verdict),
-    /// The console cannot be opened.
-    ConsoleFailed(String),
-    /// QEMU's SHUTDOWN event.
-    Shutdown {
-        guest: bool,
-        reason: String,
-    },
-    /// The vCPUs stopped. In the foreground nobody tells them to.
-    Halted,
-    /// The vCPUs run.
-    Continued,
-    /// The guest was reset.
-    Reset,
-    /// QEMU is about to stop the guest for this.
-    About(Still),
-    /// QEMU told something that does not concern the guest's life.
-    Heard,
-    /// The guest's kernel reported a panic, and QEMU stops it.
-    Panicked,
-    /// Whether the guest's next shutdown, which is being asked for, is a reboot.
-    RebootWanted(bool),
-    /// The guest was tuned, and may run where that is wanted.
-    Tuned,
-    /// The guest is to be launched anew by another QEMU.
-    RelaunchWanted,
-    /// QEMU is to be ended by SIGTERM, and where that is not enough and it is not to be spared, by SIGKILL.
-    Destroy {
-        graceful: bool,
-    },
-    /// What is to become of the guest was changed.
-    React(Reactions),
-    /// QEMU closed its end of QMP.
-    MonitorClosed,
-    /// What came over QMP was not QMP, or nothing can be sent.
-    MonitorBroken(String),
-    Exited(ExitKind),
-    /// Somebody wants the guest to stop; asked again: at once.
-    StopRequested(Stopper),
-    /// The time that the whole run was given is over.
-    TimeUp,
-    /// The deadline that was set last.
-    DeadlinePassed,
-}
-
-/// A command's reply, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    Negotiated,
-    Sev(SevState),
-    /// Base64.
-    Measured(String),
-    Injected,
-    Chardevs(Vec<Chardev>),
-    Continued,
-    Status(RunState),
-    Quitting,
-    /// A reset of the guest will end it.
-    RebootBound,
-    WasReset,
-}
-
-/// What is to be asked of QEMU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Query {
-    Negotiate,
-    Sev,
-    Measure,
-    Inject(SevInjectLaunchSecret),
-    Chardevs,
-    Continue,
-    Status,
-    Quit,
-    /// Have a reset of the guest end it.
-    BindReboot,
-    Reset,
-}
-
-/// What is to be done; carried out in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    Spawn,
-    Ask(Query),
-    /// Show the owner the evidence and bring back the verdict.
-    Judge(Evidence),
-    /// Connect the console, if one is wanted, to one of these.
-    OpenConsole(Vec<Chardev>),
-    /// Replaces the deadline.
-    Deadline(Option<Duration>),
-    Terminate,
-    Kill,
-    Tell(Milestone),
-    Finish(End),
-}
-
-/// What an onlooker is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Milestone {
-    /// QEMU's process runs.
-    Spawned,
-    /// QEMU greeted on its monitor.
-    Greeted,
-    /// The guest is set up, and paused. `None`: it is not a confidential guest.
-    Ready(Option<SevState>),
-    Measured(Evidence),
-    Verified,
-    Injected,
-    /// What the guest's character devices are connected to.
-    Listed(Vec<Chardev>),
-    /// It has not run, and may be tuned: see [`Event::Tuned`].
-    SetUp,
-    /// It is set up, and stays paused.
-    Held,
-    /// It runs for the first time.
-    Resumed,
-    /// It runs again.
-    Unpaused,
-    Paused(Still),
-    Panicked,
-    /// It was reset and boots again.
-    Rebooted,
-    /// It is about to end: by itself, or by QEMU's end.
-    ShuttingDown {
-        guest: bool,
-    },
-    /// QEMU cannot be talked to, and is left alone.
-    Deaf(String),
-    Stopping,
-}
 
 /// One guest's state.
 #[derive(Debug, Clone, PartialEq, Eq)]

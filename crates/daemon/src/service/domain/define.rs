@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::Domain;
-use domain::model::Problem;
 use domain::model::os::{Firmware, LoaderKind};
 use qemu::plan::settle_firmware;
 use rpc::error::RemoteError;
@@ -28,18 +27,16 @@ pub(crate) struct Ready {
     pub(crate) name: String,
     pub(crate) uuid: Uuid,
     pub(crate) domain: Domain,
-    /// What is not known here, and kept as it is.
-    pub(crate) unknown: Vec<Problem>,
 }
 
 /// Reads a client's definition and fills in what it leaves out. May block: the emulator is looked at.
 pub(crate) fn ready(service: &Service, text: &str) -> Result<Ready, Failure> {
-    let (mut domain, unknown) = xml::read(text)?;
+    let (mut domain, _) = xml::read(text)?;
     refuse_unrunnable(&domain)?;
     complete(service, &mut domain)?;
     let uuid =
         domain.uuid.ok_or_else(|| Box::new(RemoteError::internal("a completed domain has no UUID")))?;
-    Ok(Ready { name: domain.name.clone(), uuid: Uuid(uuid.into_bytes()), domain, unknown })
+    Ok(Ready { name: domain.name.clone(), uuid: Uuid(uuid.into_bytes()), domain })
 }
 
 /// Fills in what a definition leaves to the host.
@@ -172,18 +169,6 @@ pub(crate) fn change<T>(
         locked(&vm.state).definition = Some(text.into());
     }
     Ok(changed)
-}
-
-/// Makes `domain`, which was changed, the definition of the domain that it was read from: what the change left out is
-/// completed, what is not known here stays. On disk and in memory, without an event; its job is held. May block.
-pub(crate) fn redefine(service: &Service, vm: &Vm, mut domain: Domain) -> Result<(), Failure> {
-    let caps = service.host.caps(&crate::start::emulator(&domain))?;
-    crate::start::complete(&mut domain, &caps)
-        .map_err(|error| Box::new(RemoteError::xml_error(reasons(&error))))?;
-    change(service, vm, |definition| {
-        *definition = domain;
-        Ok(())
-    })
 }
 
 /// What a call is told that changes the definition of a domain that has none.

@@ -1,8 +1,8 @@
 //! What happened → what is sent to a client that registered for one of `virDomainEventID`.
 
 use rpc::remote::event::{
-    AgentLifecycle, BalloonChange, Device, DiskChange, IoError, IoErrorReason, Lifecycle, MetadataChange,
-    Plain, Pm, RtcChange, TrayChange, Watchdog,
+    AgentLifecycle, BalloonChange, Device, IoError, IoErrorReason, Lifecycle, MetadataChange, Plain, Pm,
+    RtcChange, TrayChange, Watchdog,
 };
 use rpc::remote::{Event, object};
 
@@ -50,14 +50,6 @@ pub(super) fn domain<'a>(
                 reason: reason.into(),
             })
         }
-        (9, H::DiskChange { old, new, alias, reason }) => Event::DomainEventCallbackDiskChange(DiskChange {
-            callback_id,
-            dom,
-            old_src_path: old.as_deref().map(Into::into),
-            new_src_path: new.as_deref().map(Into::into),
-            dev_alias: alias.into(),
-            reason: *reason,
-        }),
         (10, H::TrayChange { alias, reason }) => Event::DomainEventCallbackTrayChange(TrayChange {
             callback_id,
             dom,

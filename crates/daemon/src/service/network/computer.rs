@@ -36,7 +36,7 @@ pub(crate) fn names(capability: Option<&str>, most: i32) -> List<Text<'static>, 
     (is_wanted(capability) && most > 0).then(|| Text::from(NAME)).into_iter().collect()
 }
 
-pub(crate) fn list(args: ListAll) -> ListAllNodeDevicesReply<'static> {
+pub(crate) fn list(args: &ListAll) -> ListAllNodeDevicesReply<'static> {
     let kinds = args.flags & !(ACTIVE | INACTIVE);
     let kind = kinds == 0 || kinds & CAP_SYSTEM != 0;
     let state = args.flags & (ACTIVE | INACTIVE) != INACTIVE;
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn it_is_listed_where_its_kind_is_wanted() {
-        let check = |flags: u32| list(ListAll { need_results: 1, flags }).devices.len();
+        let check = |flags: u32| list(&ListAll { need_results: 1, flags }).devices.len();
         assert_eq!([0, CAP_SYSTEM, 2, ACTIVE, INACTIVE, ACTIVE | CAP_SYSTEM].map(check), [1, 1, 0, 1, 0, 1]);
         assert_eq!((count(None), count(Some("pci")), names(Some("system"), 0).len()), (1, 0, 0));
         assert_eq!(by_name("x").unwrap_err().code, Code::NO_NODE_DEVICE);

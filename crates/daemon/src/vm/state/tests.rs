@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use qemu::qmp::command::{RunState, SevGuest, SevGuestState, SevInjectLaunchSecret, SevState};
 
+use super::super::end::ExitKind;
 use super::*;
 
 const RUN: Goals = Goals { confidential: true, attest: false, resume: Resume::Yes, life: Life::Foreground };

@@ -13,10 +13,11 @@ const HEAD: &str = "\
 # Differences from libvirt
 
 The same lines are typed into an unmodified `virsh` against sevirt and against libvirtd 11.3, and the answers are compared:
-`cargo test -p cli --test virsh`. [commands.virsh](../crates/cli/test_data/virsh/commands.virsh) runs on any machine;
-[sev.virsh](../crates/cli/test_data/virsh/sev.virsh), which is libvirt's page on launch security line by line, runs in the
-lab, where both daemons have the same simulated secure processor. A line that only one of the two prints fails the test,
-unless it is one of these. A row that nothing uses fails as well.
+`cargo test -p cli --test virsh`, with [commands.virsh](../crates/cli/test_data/virsh/commands.virsh). A line that only one of
+the two prints fails the test, unless it is one of these. A row that nothing uses fails as well.
+
+[sev.virsh](../crates/cli/test_data/virsh/sev.virsh), which is libvirt's page on launch security line by line, is for the
+lab, where both daemons have the same simulated secure processor. It is typed there by hand and not yet compared.
 
 This page is made of [differences.toml](../crates/cli/test_data/virsh/differences.toml) by `make docs`. `-` is libvirtd's
 line, `+` is sevirt's; both columns are regular expressions.

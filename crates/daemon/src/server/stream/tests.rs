@@ -22,7 +22,7 @@ struct Case {
 }
 
 fn open(procedure: Procedure, capacity: usize) -> Case {
-    let service = Service::open(Paths::below(Path::new("/nonexistent"), true));
+    let service = Service::open(Paths::below(Path::new("/dev/null/sevirt"), true));
     let client = Client::new(1, Peer { uid: 0, gid: 0, pid: None }, Rights::Full);
     let shared = Arc::new(Shared::new(service, Arc::new(client), None, tokio::sync::watch::channel(false).1));
     let header = Header {

@@ -148,9 +148,9 @@ mod tests {
             ("<nonsense/>", "unsupported configuration: unknown device type 'nonsense'"),
             ("<disk", "column 6"),
             ("<disk/><disk/>", "column 8"),
-            ("<disk type='file'><target dev='vdb' bus='odd'/></disk>", "XML error: "),
+            ("<disk type='file'><target dev='vdb' bus='odd'/></disk>", "`odd` is not supported"),
         ] {
-            let error = parse(text).unwrap_err().to_string();
+            let error = parse(text).and_then(|fragment| fragment.whole()).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
     }

@@ -270,11 +270,7 @@ impl Vm {
         &self,
         change: impl FnOnce(&mut domain::Domain) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let guest = self.running()?;
-        let mut live = domain::Domain::clone(&*guest.live());
-        let changed = change(&mut live)?;
-        guest.set_live(live);
-        Ok(changed)
+        self.running()?.change_live(change)
     }
 
     /// Whether it runs, and why or why not.

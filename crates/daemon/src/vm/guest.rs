@@ -45,6 +45,8 @@ pub struct Guest {
     run_dir: PathBuf,
     record: Mutex<Record>,
     live: Mutex<Arc<Domain>>,
+    /// Held by whoever changes `live`, from the look at what it is to what it has become.
+    changing: Mutex<()>,
     /// 0 before there is one.
     pid: AtomicU32,
     states: watch::Sender<RunState>,
@@ -227,6 +229,7 @@ impl Guest {
             run_dir,
             record: Mutex::new(record),
             live: Mutex::new(Arc::new(live)),
+            changing: Mutex::default(),
             pid: AtomicU32::new(0),
             states: watch::Sender::new(state),
             stages: watch::Sender::new(Stage::Starting),
@@ -298,10 +301,23 @@ impl Guest {
         Arc::clone(&locked(&self.live))
     }
 
-    /// Replaces the running domain, after a device has come or gone.
-    pub fn set_live(&self, live: Domain) {
+    /// Changes the running domain, after something came, went or was set. Changes come one after the other, so none is
+    /// lost to another, and they are written down in their order; who only looks waits for none of that. Where `change`
+    /// fails, nothing is changed. It is not to wait for anything, nor to change the running domain another time.
+    pub fn change_live<T, E>(&self, change: impl FnOnce(&mut Domain) -> Result<T, E>) -> Result<T, E> {
+        let _turn = locked(&self.changing);
+        let mut live = Domain::clone(&self.live());
+        let changed = change(&mut live)?;
         self.write_live(&live);
         *locked(&self.live) = Arc::new(live);
+        Ok(changed)
+    }
+
+    /// The same for what cannot fail.
+    pub fn note_live<T>(&self, change: impl FnOnce(&mut Domain) -> T) -> T {
+        match self.change_live(|live| Ok::<_, std::convert::Infallible>(change(live))) {
+            Ok(changed) => changed,
+        }
     }
 
     fn write_live(&self, live: &Domain) {
@@ -475,13 +491,13 @@ impl Guest {
                 locked(&self.record).sev = Some(SevLaunch::of(&evidence.sev, measurement));
             }
             Milestone::Listed(chardevs) => {
-                let mut live = (*self.live()).clone();
-                for chardev in chardevs {
-                    if let Some(pty) = chardev.pty() {
-                        super::live::connect(&mut live, &chardev.label, pty);
+                self.note_live(|live| {
+                    for chardev in chardevs {
+                        if let Some(pty) = chardev.pty() {
+                            super::live::connect(live, &chardev.label, pty);
+                        }
                     }
-                }
-                self.set_live(live);
+                });
             }
             _ => {}
         }
@@ -542,4 +558,34 @@ fn read_live(run_dir: &Path) -> io::Result<Domain> {
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     let document = Document::parse(&text).map_err(io::Error::other)?;
     Ok(Domain::read(&document).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_change_of_the_running_domain_is_lost_to_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "<domain type='kvm'><name>a</name><memory>1</memory><vcpu>1</vcpu></domain>";
+        let (live, _) = Domain::read(&Document::parse(text).unwrap());
+        let record = Record::new("u".into(), "a".into(), 1);
+        let state = rpc::remote::domain::state::RUNNING_BOOTED.into();
+        let (guest, _inbox) = Guest::new(directory.path().into(), record, live, state);
+        let (threads, changes) = (4, 50);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| (0..changes).for_each(|_| guest.note_live(|live| live.vcpu.count += 1)));
+            }
+        });
+        assert_eq!(guest.live().vcpu.count, 1 + threads * changes);
+        assert_eq!(read_live(directory.path()).unwrap().vcpu.count, 1 + threads * changes);
+        guest
+            .change_live(|live| {
+                live.vcpu.count = 0;
+                Err::<(), _>(())
+            })
+            .unwrap_err();
+        assert_eq!(guest.live().vcpu.count, 1 + threads * changes);
+    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use domain::Domain;
 use domain::model::chardev::{Channel, ChannelState, ChannelTarget, CharKind, CharSource, SocketMode};
 use qemu::qmp::Event;
-use qemu::qmp::command::QueryChardev;
+use qemu::qmp::command::{Chardev, QueryChardev};
 use rpc::error::{Code, Origin, RemoteError};
 use rpc::xdr::Uuid;
 use serde_json::{Value, json};
@@ -185,6 +185,9 @@ pub(super) async fn online_vcpus(service: &Service, vm: &Vm) -> Result<u32, Fail
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// What was told of a channel was known, or is about none.
+struct NothingNew;
+
 /// Takes note of a channel that the guest has opened or closed: `VSERPORT_CHANGE`. Where it is the agent's, its state
 /// is returned, as `virConnectDomainEventAgentLifecycleState` has it.
 pub(super) fn heard(guest: &Guest, event: &Event) -> Option<i32> {
@@ -193,16 +196,17 @@ pub(super) fn heard(guest: &Guest, event: &Event) -> Option<i32> {
         return None;
     }
     let (id, open) = (data.get("id")?.as_str()?, data.get("open")?.as_bool()?);
-    let mut live = Domain::clone(&guest.live());
     let (state, number) = if open { (ChannelState::Connected, 1) } else { (ChannelState::Disconnected, 2) };
-    let found = live.devices.channels.iter_mut().find(|channel| channel.info.alias.as_deref() == Some(id))?;
-    let ChannelTarget::Virtio { name, state: known } = &mut found.target else { return None };
-    let is_agent = name.as_deref() == Some(NAME);
-    if known.replace(state) == Some(state) {
-        return None;
-    }
-    guest.set_live(live);
-    is_agent.then_some(number)
+    let is_agent = guest.change_live(|live| {
+        let is_it = |channel: &&mut Channel| channel.info.alias.as_deref() == Some(id);
+        let found = live.devices.channels.iter_mut().find(is_it).ok_or(NothingNew)?;
+        let ChannelTarget::Virtio { name, state: known } = &mut found.target else { return Err(NothingNew) };
+        if known.replace(state) == Some(state) {
+            return Err(NothingNew);
+        }
+        Ok(name.as_deref() == Some(NAME))
+    });
+    is_agent.is_ok_and(|is_agent| is_agent).then_some(number)
 }
 
 /// Has the live domain say of each channel whether the guest listens; for a guest that was just started or taken over.
@@ -211,7 +215,11 @@ pub(super) async fn note_channels(guest: &Guest) -> Result<(), Failure> {
         return Ok(());
     }
     let chardevs = guest.ask(QueryChardev).await?;
-    let mut live = Domain::clone(&guest.live());
+    guest.note_live(|live| note_open(guest, live, &chardevs));
+    Ok(())
+}
+
+fn note_open(guest: &Guest, live: &mut Domain, chardevs: &[Chardev]) {
     for channel in &mut live.devices.channels {
         let Some(alias) = &channel.info.alias else { continue };
         let label = format!("char{alias}");
@@ -228,6 +236,4 @@ pub(super) async fn note_channels(guest: &Guest) -> Result<(), Failure> {
             *path = Some(link::usual_path(guest, alias).display().to_string());
         }
     }
-    guest.set_live(live);
-    Ok(())
 }

@@ -4,6 +4,7 @@ use domain::Domain;
 use domain::model::address::DeviceInfo;
 use domain::model::chardev::{Channel, ChannelTarget, CharKind};
 use domain::model::devices::RngBackend;
+use domain::model::disk::Disk;
 use domain::model::interface::Interface;
 use rpc::error::{Code, RemoteError};
 
@@ -34,6 +35,31 @@ impl Found {
             Self::Rng(at) => devices.rngs.get(at).map(|device| &device.info),
             Self::Input(at) => devices.inputs.get(at).map(|device| &device.info),
             Self::Watchdog(at) => devices.watchdogs.get(at).map(|device| &device.info),
+        }
+    }
+
+    /// Puts a device that is in `from` into `to` too: a disk after those that it comes after there, others last.
+    pub(super) fn copy(self, from: &Domain, to: &mut Domain) {
+        fn last<T: Clone>(from: &[T], at: usize, to: &mut Vec<T>) {
+            to.extend(from.get(at).cloned());
+        }
+        let (from, to) = (&from.devices, &mut to.devices);
+        match self {
+            Self::Disk(at) => {
+                let (before, rest) = from.disks.split_at(at.min(from.disks.len()));
+                let comes_before =
+                    |known: &Disk| before.iter().any(|disk| disk.target.dev == known.target.dev);
+                let place = to.disks.iter().rposition(comes_before).map_or(0, |place| place + 1);
+                if let Some(disk) = rest.first() {
+                    to.disks.insert(place, disk.clone());
+                }
+            }
+            Self::Interface(at) => last(&from.interfaces, at, &mut to.interfaces),
+            Self::Channel(at) => last(&from.channels, at, &mut to.channels),
+            Self::Controller(at) => last(&from.controllers, at, &mut to.controllers),
+            Self::Rng(at) => last(&from.rngs, at, &mut to.rngs),
+            Self::Input(at) => last(&from.inputs, at, &mut to.inputs),
+            Self::Watchdog(at) => last(&from.watchdogs, at, &mut to.watchdogs),
         }
     }
 
@@ -270,6 +296,29 @@ mod tests {
         );
         check("<channel type='unix'><target type='virtio' name='org.x'/></channel>", Ok(Found::Channel(0)));
         check("<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>", Ok(Found::Rng(0)));
+    }
+
+    #[test]
+    fn a_new_device_comes_beside_what_has_changed_meanwhile() {
+        let read = |text: &str| Domain::read(&Document::parse(text).unwrap()).0;
+        let disk =
+            |name: &str| format!("<disk type='file'><source file='/{name}'/><target dev='{name}'/></disk>");
+        let mut placed = read(DOMAIN);
+        let with = read(&DOMAIN.replace("<interface", &format!("{}<interface", disk("vdb"))));
+        placed.devices.disks.push(with.devices.disks[1].clone());
+        placed.devices.rngs.push(placed.devices.rngs[0].clone());
+        // Meanwhile the balloon moved, an interface went, and a disk came that goes behind.
+        let mut live = read(&DOMAIN.replace("<interface", &format!("{}<interface", disk("vdc"))));
+        live.devices.disks.truncate(2);
+        live.devices.interfaces.remove(0);
+        live.current_memory = Some(domain::model::memory::Kib(7));
+        for found in [Found::Disk(1), Found::Rng(1)] {
+            found.copy(&placed, &mut live);
+        }
+        let names: Vec<&str> = live.devices.disks.iter().map(|disk| disk.target.dev.as_str()).collect();
+        assert_eq!(names, ["vda", "vdb", "vdc"]);
+        assert_eq!((live.devices.interfaces.len(), live.devices.rngs.len()), (1, 2));
+        assert_eq!(live.current_memory, Some(domain::model::memory::Kib(7)));
     }
 
     #[test]

@@ -116,7 +116,7 @@ async fn plug_placed(
 ) -> Result<String, Failure> {
     let mut done = Done { guest, steps: Vec::new() };
     let mut ptys = Vec::new();
-    for index in controllers {
+    for index in controllers.iter().copied() {
         done.carry_out(steps(&domain, Which::Controller(index), here)?, &mut ptys).await?;
     }
     let which = match which {
@@ -133,7 +133,14 @@ async fn plug_placed(
         note_pty(&mut domain, &label, &pty);
     }
     let alias = found_of(which).info(&domain).and_then(|info| info.alias.clone()).unwrap_or_default();
-    guest.set_live(domain);
+    // What was told of the guest meanwhile stays: a device that has gone, what the balloon leaves it.
+    let found = found_of(which);
+    guest.note_live(|live| {
+        for index in controllers {
+            Found::Controller(index).copy(&domain, live);
+        }
+        found.copy(&domain, live);
+    });
     Ok(alias)
 }
 
@@ -643,15 +650,17 @@ pub(super) async fn nodes_of(
 /// Takes away what a device used, and the device from the running domain.
 async fn forget(service: &Arc<Service>, vm: &Vm, guest: &Arc<Guest>, alias: &str, backends: Vec<Step>) {
     undo(guest, backends).await;
-    let mut live = Domain::clone(&guest.live());
-    let has_it = |found: &Found| found.info(&live).and_then(|info| info.alias.as_deref()) == Some(alias);
-    let Some(found) = super::find::all(&live).into_iter().find(has_it) else { return };
-    let disk = match found {
-        Found::Disk(at) => live.devices.disks.get(at).cloned(),
-        _ => None,
-    };
-    found.remove(&mut live);
-    guest.set_live(live);
+    let removed: Result<_, ()> = guest.change_live(|live| {
+        let has_it = |found: &Found| found.info(live).and_then(|info| info.alias.as_deref()) == Some(alias);
+        let found = super::find::all(live).into_iter().find(has_it).ok_or(())?;
+        let disk = match found {
+            Found::Disk(at) => live.devices.disks.get(at).cloned(),
+            _ => None,
+        };
+        found.remove(live);
+        Ok(disk)
+    });
+    let Ok(disk) = removed else { return };
     if let Some(disk) = disk {
         withdraw(service, guest, disk).await;
     }

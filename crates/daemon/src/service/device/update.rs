@@ -74,26 +74,32 @@ async fn update_live(
             }
         }
         Device::Interface(asked) => {
-            let mut live = Domain::clone(&guest.live());
+            let live = guest.live();
             let at = find::interface(&live.devices.interfaces, asked)?;
-            let known = live.devices.interfaces.get_mut(at).ok_or_else(|| internal("no interface"))?;
+            let known = live.devices.interfaces.get(at).ok_or_else(|| internal("no interface"))?;
             whole(&known.info.kept, &asked.info.kept)?;
             only_link(known, asked)?;
+            let alias = known.info.alias.clone().ok_or_else(|| internal("the interface has no alias"))?;
             if is_up(known.link) != is_up(asked.link) {
-                let name = known.info.alias.clone().ok_or_else(|| internal("the interface has no alias"))?;
-                guest.ask(SetLink { name, up: is_up(asked.link) }).await?;
+                guest.ask(SetLink { name: alias.clone(), up: is_up(asked.link) }).await?;
             }
-            known.link = asked.link;
-            guest.set_live(live);
+            // It may have gone meanwhile, or another come before it.
+            guest.note_live(|live| {
+                for known in &mut live.devices.interfaces {
+                    if known.info.alias.as_ref() == Some(&alias) {
+                        known.link = asked.link;
+                    }
+                }
+            });
             Ok(())
         }
         Device::Graphics(asked) => {
-            let mut live = Domain::clone(&guest.live());
-            let known = display(&mut live, asked)?;
+            let mut known = display(&mut Domain::clone(&guest.live()), asked)?.clone();
             let protocol = match &asked.kind {
                 GraphicsKind::Vnc(_) => "vnc",
                 _ => "spice",
             };
+            let of = asked;
             let (Some(known), Some(asked)) = (auth(&mut known.kind), auth_of(&asked.kind)) else {
                 return Err(unsupported("live update of this display is not supported"));
             };
@@ -105,8 +111,12 @@ async fn update_live(
                     unsupported("a display's password cannot be taken away while it runs: set another one")
                 })?;
                 guest.ask(SetPassword { protocol, password: password.clone() }).await?;
-                known.password = Some(password);
-                guest.set_live(live);
+                guest.change_live(|live| {
+                    if let Some(known) = auth(&mut display(live, of)?.kind) {
+                        known.password = Some(password);
+                    }
+                    Ok::<_, Failure>(())
+                })?;
             }
             Ok(())
         }
@@ -287,11 +297,11 @@ pub(super) async fn change_medium(
     if known.source.is_some() && known.source != new.source {
         live::withdraw(service, guest, known).await;
     }
-    let mut live = Domain::clone(&guest.live());
-    if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
-        *known = new;
-    }
-    guest.set_live(live);
+    guest.note_live(|live| {
+        if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
+            *known = new;
+        }
+    });
     tracing::info!(domain = %vm.name(), drive = %target, "the medium was changed");
     Ok(())
 }

@@ -127,9 +127,7 @@ fn on_other(service: &Service, vm: &Arc<Vm>, guest: &Guest, name: &str, data: &s
         }
         "BALLOON_CHANGE" => {
             if let Some(bytes) = data.get("actual").and_then(serde_json::Value::as_u64) {
-                let mut live = domain::Domain::clone(&guest.live());
-                live.current_memory = Some(Kib(bytes / 1024));
-                guest.set_live(live);
+                guest.note_live(|live| live.current_memory = Some(Kib(bytes / 1024)));
                 tell(Happening::BalloonChange(bytes / 1024));
             }
         }

@@ -108,11 +108,9 @@ pub(crate) async fn set_period(
     alone(&vm, async move {
         let affected = affected(&this, flags)?;
         if let Some(guest) = &affected.live {
-            let mut live = Domain::clone(&guest.live());
-            let path = balloon_path(&live).ok_or_else(no_balloon)?;
+            let path = balloon_path(&guest.live()).ok_or_else(no_balloon)?;
             poll(guest, path, period).await?;
-            set_period_of(&mut live, period)?;
-            guest.set_live(live);
+            guest.change_live(|live| set_period_of(live, period))?;
         }
         if affected.config {
             config::change(&service, &this, move |domain| set_period_of(domain, period)).await?;
@@ -141,13 +139,11 @@ pub(crate) async fn poll(guest: &Guest, path: String, period: u32) -> Result<(),
 
 /// Takes note of what the balloon leaves the guest.
 pub(crate) async fn note_balloon(guest: &Guest) -> Result<(), Failure> {
-    let mut live = Domain::clone(&guest.live());
-    if balloon_path(&live).is_none() {
+    if balloon_path(&guest.live()).is_none() {
         return Ok(());
     }
     let actual = guest.ask(QueryBalloon).await?.actual;
-    live.current_memory = Some(Kib(actual / 1024));
-    guest.set_live(live);
+    guest.note_live(|live| live.current_memory = Some(Kib(actual / 1024)));
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::Domain;
 use domain::model::memory::{Kib, MemTune};
 use rpc::error::RemoteError;
 use rpc::remote::common::{DomNparams, DomParams16, Params16Reply};
@@ -203,9 +202,7 @@ fn set_live(guest: &Guest, hard: Option<Kib>, soft: Option<Kib>, swap: Option<Ki
             group.set(name, limit, hard_now).map_err(|error| group_failed("set", name, &error))?;
         }
     }
-    let mut live = Domain::clone(&guest.live());
-    take(&mut live.memtune, hard, soft, swap);
-    guest.set_live(live);
+    guest.note_live(|live| take(&mut live.memtune, hard, soft, swap));
     Ok(())
 }
 

@@ -95,12 +95,10 @@ async fn set_vcpu(
         }
         if let Some(guest) = &affected.live {
             let threads = super::vcpu_threads(guest).await?;
-            let mut live = Domain::clone(&guest.live());
             let thread = threads.iter().find(|(index, _)| *index == vcpu);
-            let (_, thread) = thread.ok_or_else(|| out_of_range(vcpu, "live", live.vcpu.count))?;
+            let (_, thread) = thread.ok_or_else(|| out_of_range(vcpu, "live", guest.live().vcpu.count))?;
             cpus.confine(*thread).map_err(|error| failed(&error))?;
-            set_pin(&mut live, vcpu, &cpus);
-            guest.set_live(live);
+            guest.note_live(|live| set_pin(live, vcpu, &cpus));
         }
         if affected.config {
             config::change(&service, &this, move |domain| {
@@ -142,9 +140,7 @@ pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<
         }
         if let Some(guest) = &affected.live {
             confine_emulator(guest, &cpus).await?;
-            let mut live = Domain::clone(&guest.live());
-            live.cputune.emulator_pin = Some(cpus.list());
-            guest.set_live(live);
+            guest.note_live(|live| live.cputune.emulator_pin = Some(cpus.list()));
         }
         if affected.config {
             config::change(&service, &this, move |domain| {

@@ -220,8 +220,8 @@ async fn add(guest: &Guest, index: usize, place: &HotpluggableCpu) -> Result<(),
 }
 
 fn note(guest: &Guest, change: impl FnOnce(u32) -> u32) {
-    let mut live = Domain::clone(&guest.live());
-    let current = change(live.vcpu.current.unwrap_or(live.vcpu.count));
-    live.vcpu.current = Some(current).filter(|current| *current < live.vcpu.count);
-    guest.set_live(live);
+    guest.note_live(|live| {
+        let current = change(live.vcpu.current.unwrap_or(live.vcpu.count));
+        live.vcpu.current = Some(current).filter(|current| *current < live.vcpu.count);
+    });
 }

@@ -250,7 +250,8 @@ pub fn prepare(
         Some(reason) => Resume::Impossible(reason.clone()),
         None => Resume::Yes,
     };
-    let live = live::running(&domain, &plan, &here).map_err(StartError::Plan)?;
+    let mut live = live::running(&domain, &plan, &here).map_err(StartError::Plan)?;
+    taps.note(&mut live);
     let (life, log) = match background {
         None => (Life::Foreground, None),
         Some(InBackground { reactions, log, .. }) => {

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use qemu::plan::{TapFds, Vhost, WantedTap};
+use qemu::plan::{TapFd, TapFds, Vhost, WantedTap};
 
 const TUN: &str = "/dev/net/tun";
 const VHOST_NET: &str = "/dev/vhost-net";
@@ -30,6 +30,7 @@ const SIOCSIFMTU: libc::c_ulong = 0x8922;
 const SIOCSIFHWADDR: libc::c_ulong = 0x8924;
 const SIOCGIFINDEX: libc::c_ulong = 0x8933;
 const SIOCBRADDIF: libc::c_ulong = 0x89a2;
+const SIOCBRDELIF: libc::c_ulong = 0x89a3;
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const IFF_UP: u16 = 0x0001;
 const IFF_TAP: u16 = 0x0002;
@@ -45,6 +46,8 @@ pub struct Taps(BTreeMap<String, Tap>);
 /// One tap device's descriptors.
 #[derive(Debug)]
 struct Tap {
+    /// The device's name on the host.
+    name: String,
     queues: Vec<File>,
     vhost: Vec<File>,
 }
@@ -75,10 +78,49 @@ impl Taps {
 
     /// The descriptors' numbers, for the plan.
     pub fn numbers(&self) -> BTreeMap<String, TapFds> {
-        let numbers = |files: &[File]| files.iter().map(AsRawFd::as_raw_fd).collect();
+        let numbers = |files: &[File]| files.iter().map(AsRawFd::as_raw_fd).map(TapFd::Number).collect();
         let taps = self.0.iter();
         taps.map(|(id, tap)| (id.clone(), TapFds { tap: numbers(&tap.queues), vhost: numbers(&tap.vhost) }))
             .collect()
+    }
+
+    /// What the descriptors are called once a running QEMU was handed them, for the plan.
+    pub fn labels(&self) -> BTreeMap<String, TapFds> {
+        let taps = self.0.iter();
+        taps.map(|(id, tap)| {
+            let labels = |files: &[File], what| {
+                (0..files.len()).map(|queue| TapFd::Name(label(id, what, queue))).collect()
+            };
+            (id.clone(), TapFds { tap: labels(&tap.queues, "tap"), vhost: labels(&tap.vhost, "vhost") })
+        })
+        .collect()
+    }
+
+    /// The descriptors by what they are called, to be handed to a running QEMU.
+    pub fn into_labelled(self) -> Vec<(String, OwnedFd)> {
+        let mut all = Vec::new();
+        for (id, tap) in self.0 {
+            for (what, files) in [("tap", tap.queues), ("vhost", tap.vhost)] {
+                let labelled = files.into_iter().enumerate();
+                all.extend(labelled.map(|(queue, file)| (label(&id, what, queue), OwnedFd::from(file))));
+            }
+        }
+        all
+    }
+
+    /// What the devices are called on the host, by their interfaces' aliases.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(id, tap)| (id.as_str(), tap.name.as_str()))
+    }
+
+    /// Says in the running domain what its interfaces' devices are called.
+    pub fn note(&self, live: &mut domain::Domain) {
+        for (id, name) in self.names() {
+            let mut interfaces = live.devices.interfaces.iter_mut();
+            if let Some(interface) = interfaces.find(|found| found.info.alias.as_deref() == Some(id)) {
+                interface.target = Some(name.to_owned());
+            }
+        }
     }
 
     /// The descriptors themselves, for QEMU to inherit.
@@ -88,14 +130,40 @@ impl Taps {
     }
 }
 
+fn label(id: &str, what: &str, queue: usize) -> String {
+    format!("{what}-{id}-{queue}")
+}
+
+/// Takes a device from its bridge, if it has one, to another.
+///
+/// # Errors
+/// One of them is not there, or the kernel refuses.
+pub fn rejoin(name: &str, from: &str, to: &str) -> Result<(), TapError> {
+    let failed = |bridge: &str| {
+        let (id, name, bridge) = (name.to_owned(), name.to_owned(), bridge.to_owned());
+        move |source| TapError::Join { id, name, bridge, source }
+    };
+    let socket = network_socket().map_err(failed(to))?;
+    // What was taken from it by somebody else is not there.
+    let was_there = membership(socket.as_fd(), name, from, SIOCBRDELIF).is_ok();
+    let joined = membership(socket.as_fd(), name, to, SIOCBRADDIF).map_err(failed(to));
+    if joined.is_err() && was_there {
+        membership(socket.as_fd(), name, from, SIOCBRADDIF).map_err(failed(from))?;
+    }
+    joined
+}
+
 /// Numbers as they might be, counted up from `first`, for a command line that is only looked at.
 pub fn stand_ins(wanted: &[WantedTap], first: i32) -> BTreeMap<String, TapFds> {
     let mut next = first..;
-    let mut some = |count: u32| next.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect();
+    let mut some = |count: u32| -> Vec<i32> {
+        next.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)).collect()
+    };
     let fds = wanted.iter().map(|tap| {
         let queues = tap.queues.min(MOST_QUEUES);
         let path = tap.vhost_net.as_deref().unwrap_or_else(|| Path::new(VHOST_NET));
         let by_kernel = tap.vhost == Vhost::Required || (tap.vhost == Vhost::Preferred && path.exists());
+        let mut some = |count| some(count).into_iter().map(TapFd::Number).collect();
         let fds = TapFds { tap: some(queues), vhost: some(if by_kernel { queues } else { 0 }) };
         (tap.id.clone(), fds)
     });
@@ -126,7 +194,7 @@ fn open(wanted: &WantedTap) -> Result<Tap, TapError> {
         set_up(wanted, &request.name())?;
     }
     let vhost = vhost(wanted)?;
-    Ok(Tap { queues, vhost })
+    Ok(Tap { name: request.name(), queues, vhost })
 }
 
 fn open_file(path: &Path, id: &str) -> Result<File, TapError> {
@@ -169,7 +237,7 @@ fn set_up(wanted: &WantedTap, name: &str) -> Result<(), TapError> {
         request.call(socket.as_fd(), SIOCSIFMTU).map_err(failed("MTU"))?;
     }
     if let Some(bridge) = &wanted.bridge {
-        join(socket.as_fd(), name, bridge).map_err(|source| TapError::Join {
+        membership(socket.as_fd(), name, bridge, SIOCBRADDIF).map_err(|source| TapError::Join {
             id: wanted.id.clone(),
             name: name.to_owned(),
             bridge: bridge.clone(),
@@ -182,13 +250,14 @@ fn set_up(wanted: &WantedTap, name: &str) -> Result<(), TapError> {
     request.call(socket.as_fd(), SIOCSIFFLAGS).map_err(failed("state"))
 }
 
-fn join(socket: BorrowedFd<'_>, name: &str, bridge: &str) -> io::Result<()> {
+/// Joins a device to a bridge, or takes it away.
+fn membership(socket: BorrowedFd<'_>, name: &str, bridge: &str, request: libc::c_ulong) -> io::Result<()> {
     let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let mut device = DeviceRequest::new(name).map_err(invalid)?;
     device.call(socket, SIOCGIFINDEX)?;
     let mut bridge = DeviceRequest::new(bridge).map_err(invalid)?;
     bridge.data = device.data;
-    bridge.call(socket, SIOCBRADDIF)
+    bridge.call(socket, request)
 }
 
 fn network_socket() -> io::Result<OwnedFd> {
@@ -275,6 +344,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(device.join("mtu")).unwrap(), "1400\n");
         assert_eq!(std::fs::read_to_string(device.join("address")).unwrap(), "fe:54:00:11:22:33\n");
         assert_eq!(taps.numbers().get("net0").unwrap().tap.len(), 2);
+        assert_eq!(taps.names().collect::<Vec<_>>(), [("net0", name.as_str())]);
+        let labels: Vec<_> = taps.labels()["net0"].tap.iter().map(ToString::to_string).collect();
+        assert_eq!(labels, ["tap-net0-0", "tap-net0-1"]);
         drop(taps.into_fds());
         assert!(!device.exists());
     }
@@ -294,8 +366,9 @@ mod tests {
         let never = WantedTap { vhost: Vhost::Never, queues: 1, ..wanted() };
         let other = WantedTap { id: "net1".into(), vhost: Vhost::Required, ..wanted() };
         let fds = stand_ins(&[never, other], 4);
-        assert_eq!(fds.get("net0"), Some(&TapFds { tap: vec![4], vhost: vec![] }));
-        assert_eq!(fds.get("net1"), Some(&TapFds { tap: vec![5, 6], vhost: vec![7, 8] }));
+        assert_eq!(fds.get("net0"), Some(&TapFds { tap: vec![TapFd::Number(4)], vhost: vec![] }));
+        let numbers = |numbers: [i32; 2]| numbers.map(TapFd::Number).into();
+        assert_eq!(fds.get("net1"), Some(&TapFds { tap: numbers([5, 6]), vhost: numbers([7, 8]) }));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
 pub use launch::{DirectBoot, LaunchInputs};
 pub use settle::settle_firmware;
 pub use surroundings::{
-    CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFds,
+    CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFd, TapFds,
 };
 
 pub use taps::{Vhost, WantedTap, wanted_taps};

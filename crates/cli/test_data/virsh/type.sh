@@ -56,6 +56,7 @@ console() {
     cat shown
 }
 # The console's terminal, once virsh hands every key on.
+is_ready() { console "virsh console small" ping PING >/dev/null; }
 is_raw() { says '-icanon' stty -a -F "$(cat terminal)"; }
 # A daemon that hangs is to fail one line.
 virsh() { timeout --foreground -k 1 "$((${PATIENCE:-15} * 2))" virsh "$@"; }
@@ -82,7 +83,7 @@ while IFS= read -r line <&4; do
         eval "${line#'~ '}" 4<&- >>setup.log 2>&1 </dev/null || printf '\036%d %s\nfailed\n\036exit %d\n' "$number" "$line" "$?"
         continue
         ;;
-    [!?]' '*) command=${line#??} ;;
+    '! '* | '? '*) command=${line#??} ;;
     *) command=$line ;;
     esac
     printf '\036%d %s\n' "$number" "$line"

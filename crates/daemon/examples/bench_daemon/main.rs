@@ -8,6 +8,7 @@
 mod guest;
 mod server;
 mod store;
+mod stream;
 mod wire;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use server::Kind;
+use stream::Port;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -30,6 +32,9 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(50);
 const IDLE_LIMIT: u64 = 12 << 10;
 const FULL_LIMIT: u64 = 25 << 10;
 const RATE_LIMIT: f64 = 3.0;
+/// Both read the same terminal, which is the narrowest place: what one has more of than the other is chance.
+const CONSOLE_LIMIT: f64 = 0.8;
+const ROUNDS: usize = 3;
 
 fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
@@ -62,6 +67,7 @@ fn main() -> Result<ExitCode> {
     report.rate("list all of 1,000 (at least 3 times)", ours.list, theirs.list);
     report.rate("dumpxml (at least 3 times)", ours.dump, theirs.dump);
     starts(&sevirt, runs, &mut report)?;
+    streams(&sevirt, &mut report)?;
 
     println!("{}", if report.holds { "within the targets" } else { "NOT within the targets" });
     Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,6 +110,33 @@ fn starts(sevirt: &Kind, runs: usize, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Consoles and a volume, beside libvirtd and beside what there is to be read.
+fn streams(sevirt: &Kind, report: &mut Report) -> Result<()> {
+    for (port, name) in [(Port::Serial, "serial port"), (Port::Virtio, "virtio console")] {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ours.push(stream::console(sevirt, port)?);
+            theirs.push(stream::console(&Kind::Libvirtd, port)?);
+        }
+        let direct: Vec<f64> = ours.iter().chain(&theirs).map(|figures| figures.direct).collect();
+        println!("a {name}, its terminal read directly: {:.2} MB/s", mega(middle(direct)));
+        let of = |all: &[stream::Console], part: fn(&stream::Console) -> f64| {
+            middle(all.iter().map(part).collect())
+        };
+        for (how, part) in [
+            ("as a stream", (|figures| figures.stream) as fn(&stream::Console) -> f64),
+            ("by virsh console", |figures| figures.virsh),
+        ] {
+            let what = format!("{name}, {how} (at least {CONSOLE_LIMIT} times)");
+            report.bytes(&what, of(&ours, part), of(&theirs, part), CONSOLE_LIMIT);
+        }
+    }
+    let (ours, theirs) = (stream::volume(sevirt)?, stream::volume(&Kind::Libvirtd)?);
+    report.bytes("vol-download of 512 MiB (at least once)", ours.download, theirs.download, 1.0);
+    report.bytes("vol-upload of 512 MiB (at least once)", ours.upload, theirs.upload, 1.0);
+    Ok(())
+}
+
 /// Prints figures as they come, and whether all are within their targets.
 pub(crate) struct Report {
     holds: bool,
@@ -125,6 +158,18 @@ impl Report {
         self.holds &= ratio >= RATE_LIMIT;
         println!("{what:52} {ours:10.0}/s {theirs:10.0}/s {ratio:7.1}x{fails}");
     }
+
+    /// Bytes a second, as many as `limit` times libvirtd's.
+    pub(crate) fn bytes(&mut self, what: &str, ours: f64, theirs: f64, limit: f64) {
+        let ratio = ours / theirs;
+        let fails = if ratio >= limit { "" } else { "  FAILS" };
+        self.holds &= ratio >= limit;
+        println!("{what:52} {:7.1} MB/s {:7.1} MB/s {ratio:7.2}x{fails}", mega(ours), mega(theirs));
+    }
+}
+
+fn mega(bytes: f64) -> f64 {
+    bytes / 1e6
 }
 
 fn ms(time: Duration) -> f64 {
@@ -139,6 +184,11 @@ fn mb(kib: u64) -> f64 {
 pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
 /// Waits for nothing but the clock.

@@ -88,6 +88,10 @@ impl Server {
         Ok(connection)
     }
 
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Resident memory, KiB.
     pub(crate) fn resident(&self) -> Result<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rpc::client::Received;
-use rpc::packet::Kind;
+use rpc::packet::{self, Header, Kind, STREAM_CHUNK, Status};
 use rpc::remote::connect::OpenArgs;
 use rpc::remote::procedure;
 use rpc::{Client, Message, Method, keepalive};
@@ -51,6 +51,43 @@ impl Connection {
             other => other.to_string(),
         })?;
         Ok(message)
+    }
+
+    /// The length of the next piece of a stream; none at its end.
+    pub(crate) fn stream(&mut self, wanted: u32) -> Result<Option<usize>> {
+        loop {
+            let Received::Stream { serial, message } = self.receive()? else { continue };
+            match message.header.status {
+                _ if serial != wanted => {}
+                Status::Continue => return Ok(Some(message.payload().len()).filter(|length| *length > 0)),
+                Status::Ok => return Ok(None),
+                Status::Error => return Err("the stream failed".into()),
+            }
+        }
+    }
+
+    /// Sends that many bytes on a stream, in the largest packets that libvirt sends.
+    pub(crate) fn send_stream(&mut self, opened: Header, bytes: u64) -> Result<()> {
+        let piece = vec![0x55u8; STREAM_CHUNK];
+        let whole = packet::encode_bytes(opened.stream(Status::Continue), &piece)?;
+        let mut left = usize::try_from(bytes)?;
+        while left >= STREAM_CHUNK {
+            self.stream.write_all(&whole)?;
+            left -= STREAM_CHUNK;
+        }
+        if let Some(rest) = piece.get(..left).filter(|rest| !rest.is_empty()) {
+            self.stream.write_all(&packet::encode_bytes(opened.stream(Status::Continue), rest)?)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a stream and waits until the daemon has all of it.
+    pub(crate) fn end_stream(&mut self, opened: Header) -> Result<()> {
+        self.stream.write_all(&packet::encode_bytes(opened.stream(Status::Ok), &[])?)?;
+        match self.stream(opened.serial)? {
+            None => Ok(()),
+            Some(_) => Err("a stream that goes on after its end".into()),
+        }
     }
 
     fn receive(&mut self) -> Result<Received> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::model::interface::InterfaceSource;
+use domain::model::interface::{Interface, InterfaceSource};
 use domain::{Document, Domain};
 use qemu::plan::Network;
 use rpc::error::Code;
@@ -20,8 +20,16 @@ static SAID: AtomicBool = AtomicBool::new(false);
 /// What each network means that the domain's interfaces name. It may wait for a network daemon, so it is called on a
 /// thread that may, inside the runtime.
 pub(crate) fn meanings(service: &Service, domain: &Domain) -> Result<BTreeMap<String, Network>, Failure> {
+    meanings_of(service, &domain.devices.interfaces)
+}
+
+/// The same of some interfaces.
+pub(crate) fn meanings_of(
+    service: &Service,
+    interfaces: &[Interface],
+) -> Result<BTreeMap<String, Network>, Failure> {
     let mut meanings = BTreeMap::new();
-    for interface in &domain.devices.interfaces {
+    for interface in interfaces {
         if let InterfaceSource::Network { network, .. } = &interface.source {
             meanings.insert(network.clone(), Network::User);
         }

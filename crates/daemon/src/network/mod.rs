@@ -5,7 +5,7 @@ mod embedded;
 mod meaning;
 
 pub(crate) use embedded::{Embedded, State};
-pub(crate) use meaning::meanings;
+pub(crate) use meaning::{meanings, meanings_of};
 
 use rpc::error::{Code, Origin, RemoteError};
 

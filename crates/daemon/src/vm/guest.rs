@@ -1,6 +1,7 @@
 //! The handle of a guest in the background: what everybody but its own task may know of it and ask of it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -352,13 +353,19 @@ impl Guest {
 
     /// Asks QEMU something.
     pub async fn ask<C: Command>(&self, command: C) -> Result<C::Reply, AskError> {
+        self.ask_with(command, None).await
+    }
+
+    /// Hands QEMU a descriptor, by a command that takes one. One at a time: QEMU keeps only the last that came until a
+    /// command takes it.
+    pub async fn ask_with<C: Command>(&self, command: C, fd: Option<OwnedFd>) -> Result<C::Reply, AskError> {
         let mut message = Map::new();
         message.insert("execute".into(), C::NAME.into());
         let arguments = command.arguments();
         if !arguments.is_empty() {
             message.insert("arguments".into(), arguments.into());
         }
-        match self.question(C::NAME, message).await? {
+        match self.question(C::NAME, message, fd).await? {
             Ok(value) => C::Reply::deserialize(value)
                 .map_err(|why| AskError::Unreadable { command: C::NAME.into(), why: why.to_string() }),
             Err(refusal) => Err(AskError::Refused { command: C::NAME.into(), refusal }),
@@ -373,7 +380,7 @@ impl Guest {
         let command = message.get("execute").and_then(Value::as_str).unwrap_or_default().to_owned();
         let id = message.get("id").cloned();
         let mut reply = Map::new();
-        match self.question(&command, message).await? {
+        match self.question(&command, message, None).await? {
             Ok(value) => reply.insert("return".into(), value),
             Err(Refusal { class, desc }) => {
                 reply.insert("error".into(), serde_json::json!({ "class": class, "desc": desc }))
@@ -385,10 +392,15 @@ impl Guest {
         Ok(reply.into())
     }
 
-    async fn question(&self, command: &str, message: Map<String, Value>) -> Result<qmp::Outcome, AskError> {
+    async fn question(
+        &self,
+        command: &str,
+        message: Map<String, Value>,
+        fd: Option<OwnedFd>,
+    ) -> Result<qmp::Outcome, AskError> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
-            let question = Message::Ask(Question { message, reply });
+            let question = Message::Ask(Question { message, fd, reply });
             self.inbox.send(question).await.map_err(|_| AskError::Gone)?;
             answer.await.map_err(|_| AskError::Gone)
         };

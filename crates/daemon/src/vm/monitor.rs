@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use qemu::qmp::command::{
@@ -9,6 +11,7 @@ use qemu::qmp::command::{
     SevInjectLaunchSecret, SystemReset,
 };
 use qemu::qmp::{self, Codec, Command, CommandError, Incoming, Outcome, Ticket};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Map, Value};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -26,6 +29,8 @@ const UNREAD: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) message: Map<String, Value>,
+    /// A descriptor that goes with it.
+    pub(super) fd: Option<OwnedFd>,
     pub(super) reply: oneshot::Sender<Outcome>,
 }
 
@@ -37,6 +42,8 @@ pub(super) struct Monitor {
     waiting: BTreeMap<u64, Waiting>,
     /// What QEMU has not read yet.
     unsent: VecDeque<u8>,
+    /// Descriptors that go with it, each with how many bytes come before those that it goes with.
+    unsent_fds: VecDeque<(usize, OwnedFd)>,
     /// QEMU takes commands.
     negotiated: bool,
     held_back: VecDeque<Question>,
@@ -93,6 +100,7 @@ impl Monitor {
             codec: Codec::new(),
             waiting: BTreeMap::new(),
             unsent: VecDeque::new(),
+            unsent_fds: VecDeque::new(),
             negotiated: false,
             held_back: VecDeque::new(),
             heard: VecDeque::new(),
@@ -112,6 +120,7 @@ impl Monitor {
         }
         let (id, bytes) = self.codec.encode_raw(question.message);
         self.waiting.insert(id, Waiting::Asked(question.reply));
+        self.unsent_fds.extend(question.fd.map(|fd| (self.unsent.len(), fd)));
         self.unsent.extend(bytes);
         // A connection that has ended is seen by whoever reads from it.
         let _ = self.flush();
@@ -119,13 +128,33 @@ impl Monitor {
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.unsent.is_empty() {
-            match self.stream.try_write(self.unsent.as_slices().0) {
-                Ok(written) => drop(self.unsent.drain(..written)),
+            match self.write() {
+                Ok(written) => {
+                    self.unsent.drain(..written);
+                    for (before, _) in &mut self.unsent_fds {
+                        *before = before.saturating_sub(written);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Writes what can be written: up to the next descriptor, or that with what it goes with.
+    fn write(&mut self) -> io::Result<usize> {
+        let first = self.unsent.as_slices().0;
+        match self.unsent_fds.front() {
+            None => self.stream.try_write(first),
+            Some((0, fd)) => {
+                let written =
+                    self.stream.try_io(Interest::WRITABLE, || with_fd(&self.stream, first, fd.as_fd()))?;
+                self.unsent_fds.pop_front();
+                Ok(written)
+            }
+            Some((before, _)) => self.stream.try_write(first.get(..*before).unwrap_or(first)),
+        }
     }
 
     /// Sends a query. QEMU reads its monitor promptly and queries are small, so one that does not fit into the
@@ -241,6 +270,17 @@ impl Monitor {
     pub(super) fn heard(&mut self) -> impl Iterator<Item = qmp::Event> + '_ {
         self.heard.drain(..)
     }
+}
+
+/// Writes bytes with which a descriptor goes.
+fn with_fd(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(sendmsg(stream, &[io::IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// What an event means for the guest's life.

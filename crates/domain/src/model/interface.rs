@@ -58,6 +58,17 @@ pub enum InterfaceSource {
     },
 }
 
+/// Names of taps that are given afresh at each start, and so do not belong in a definition.
+const GENERATED_TARGETS: [&str; 3] = ["vnet", "vif", "macvtap"];
+
+impl Interface {
+    /// The host's name of the device, unless it is one that was made up at a start.
+    pub fn chosen_target(&self) -> Option<&str> {
+        let target = self.target.as_deref()?;
+        (!GENERATED_TARGETS.iter().any(|prefix| target.starts_with(prefix))).then_some(target)
+    }
+}
+
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);

@@ -12,7 +12,7 @@ use super::{
     Argument, Properties,
     address::{Buses, virtio_pci},
 };
-use crate::plan::{Device, DeviceKind, Network, PlanError, Surroundings, TapFds, ids};
+use crate::plan::{Device, DeviceKind, Network, PlanError, Surroundings, TapFd, TapFds, ids};
 
 /// All network interfaces.
 pub(crate) fn interfaces(
@@ -97,7 +97,7 @@ fn user_mode(interface: &Interface) -> Properties {
 }
 
 fn tap(fds: &TapFds) -> Properties {
-    let list = |fds: &[i32]| fds.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
+    let list = |fds: &[TapFd]| fds.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
     let several = fds.tap.len() > 1;
     let netdev =
         Properties::default().with("type", "tap").with(if several { "fds" } else { "fd" }, list(&fds.tap));

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::PathBuf,
 };
 
@@ -78,9 +79,27 @@ pub struct InheritedFds {
 /// A network interface's descriptors, one of each kind per queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapFds {
-    pub tap: Vec<i32>,
+    pub tap: Vec<TapFd>,
     /// `/dev/vhost-net`; empty: the device is emulated by QEMU itself.
-    pub vhost: Vec<i32>,
+    pub vhost: Vec<TapFd>,
+}
+
+/// What QEMU calls a file descriptor that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TapFd {
+    /// It was inherited.
+    Number(i32),
+    /// It came by QMP's `getfd`, which gave it this name. No name begins with a digit.
+    Name(String),
+}
+
+impl fmt::Display for TapFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// What the host's processor says of SEV (CPUID 8000_001F EBX).

@@ -79,7 +79,7 @@ fn wanted(interface: &Interface, id: String, bridge: Option<String>) -> WantedTa
     let virtio = interface.model.as_ref().is_some_and(domain::model::interface::InterfaceModel::is_virtio);
     WantedTap {
         id,
-        name: interface.target.clone(),
+        name: interface.chosen_target().map(str::to_owned),
         managed: bridge.is_some() || interface.target_managed != Some(Switch::Off),
         bridge,
         mac: interface.mac,

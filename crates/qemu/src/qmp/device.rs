@@ -65,6 +65,10 @@ naming! {
     NetdevDel, "netdev_del", "id";
     ChardevRemove, "chardev-remove", "id";
     ObjectDel, "object-del", "id";
+    /// Takes the descriptor that comes with it, and gives it a name, which does not begin with a digit.
+    GetFd, "getfd", "fdname";
+    /// Closes a descriptor that nothing took.
+    CloseFd, "closefd", "fdname";
     /// Takes the medium out of a drive whose tray is open.
     BlockdevRemoveMedium, "blockdev-remove-medium", "id";
     BlockdevCloseTray, "blockdev-close-tray", "id";

@@ -18,7 +18,8 @@ use qemu::{
     Caps, Technology,
     caps::CpuSignature,
     plan::{
-        DeviceKind, Network, Placement, Plan, PlanError, SevParams, Surroundings, TapFds, Vhost, wanted_taps,
+        DeviceKind, Network, Placement, Plan, PlanError, SevParams, Surroundings, TapFd, TapFds, Vhost,
+        wanted_taps,
     },
 };
 
@@ -208,8 +209,11 @@ fn taps_are_wanted_for_what_is_not_user_mode() {
     here.networks = networks;
     let missing = Plan::new(&domain, &caps, &here).unwrap_err().to_string();
     assert_eq!(missing, "no file descriptor of a tap device was given for `net0`");
-    here.fds.taps.insert("net0".into(), TapFds { tap: vec![5, 6], vhost: vec![7, 8] });
-    here.fds.taps.insert("net1".into(), TapFds { tap: vec![9], vhost: vec![] });
+    here.fds.taps.insert(
+        "net0".into(),
+        TapFds { tap: [5, 6].map(TapFd::Number).into(), vhost: [7, 8].map(TapFd::Number).into() },
+    );
+    here.fds.taps.insert("net1".into(), TapFds { tap: vec![TapFd::Number(9)], vhost: vec![] });
     let text = Plan::new(&domain, &caps, &here).unwrap().to_shell();
     assert!(text.contains(r#"{"type":"tap","fds":"5:6","vhost":true,"vhostfds":"7:8","id":"hostnet0"}"#));
     assert!(text.contains(r#""mq":true,"vectors":6"#));

@@ -16,7 +16,7 @@ use domain::{
 use qemu::{
     Caps,
     firmware::Descriptor,
-    plan::{Displays, HostClock, InheritedFds, MemoryDirs, Network, Surroundings, TapFds},
+    plan::{Displays, HostClock, InheritedFds, MemoryDirs, Network, Surroundings, TapFd, TapFds},
 };
 
 use crate::host_cpu;
@@ -108,7 +108,13 @@ fn taps(domain: &Domain) -> BTreeMap<String, TapFds> {
         });
         let fd = if interface.source == InterfaceSource::Ethernet { 3 } else { 102 };
         let virtio = matches!(interface.model, Some(InterfaceModel::Virtio(_)));
-        taps.insert(id, TapFds { tap: vec![fd], vhost: if virtio { vec![44] } else { Vec::new() } });
+        taps.insert(
+            id,
+            TapFds {
+                tap: vec![TapFd::Number(fd)],
+                vhost: if virtio { vec![TapFd::Number(44)] } else { Vec::new() },
+            },
+        );
     }
     taps
 }

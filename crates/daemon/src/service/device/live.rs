@@ -22,11 +22,12 @@ use super::affect::{config_unsupported, internal, unsupported};
 use super::find::Found;
 use super::fragment::{Device, Fragment};
 use super::wait::Deleted;
-use super::{judge, qemu_dir};
+use super::{judge, qemu_dir, tap};
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
 use crate::service::stats::disk_path;
 use crate::service::{Failure, Service, blocking};
+use crate::tap::Taps;
 use crate::vm::Guest;
 
 /// How long a call waits for the guest to let a device go; after that, the guest may still do so.
@@ -52,11 +53,15 @@ pub(super) async fn plug(
         let mut placed = placed;
         crate::start::name_sockets(&mut placed.domain, &dir);
         judge::plugged(service, &before, &placed.domain)?;
-        let here = surroundings(service, &placed.domain, &dir)?;
-        Ok((placed, here))
+        let mut here = surroundings(service, &placed.domain, &dir)?;
+        let taps = match placed.which {
+            Found::Interface(index) => tap::open(service, &mut placed.domain, index, &mut here)?,
+            _ => Taps::default(),
+        };
+        Ok((placed, here, taps))
     })
     .await?;
-    let (Placed { domain, controllers, which }, here) = placed;
+    let (Placed { domain, controllers, which }, here, taps) = placed;
     let node = next_node(guest).await?;
     let disk = match (which, &fragment.device) {
         (Found::Disk(_), Device::Disk(disk)) => Some(Disk::clone(disk)),
@@ -65,7 +70,16 @@ pub(super) async fn plug(
     if let Some(disk) = &disk {
         admit(service, guest, disk.clone()).await?;
     }
-    let plugged = plug_placed(guest, domain, controllers, which, node, &here).await;
+    let plugged = match tap::hand_over(guest, taps).await {
+        Ok(labels) => {
+            let plugged = plug_placed(guest, domain, controllers, which, node, &here).await;
+            if plugged.is_err() {
+                tap::take_back(guest, labels).await;
+            }
+            plugged
+        }
+        Err(error) => Err(error),
+    };
     let alias = match (plugged, disk) {
         (Ok(alias), _) => alias,
         (Err(error), Some(disk)) => {

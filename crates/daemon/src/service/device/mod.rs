@@ -14,6 +14,7 @@ mod launch_security;
 mod live;
 mod resize;
 mod screenshot;
+mod tap;
 mod update;
 pub(crate) mod wait;
 

@@ -6,8 +6,8 @@ use domain::Domain;
 use domain::model::Kept;
 use domain::model::disk::{BackingStore, Disk, DiskDevice};
 use domain::model::graphics::{Graphics, GraphicsAuth, GraphicsKind};
-use domain::model::interface::{Interface, LinkState};
-use qemu::plan::hotplug;
+use domain::model::interface::{Interface, InterfaceSource, LinkState};
+use qemu::plan::{Network, hotplug};
 use qemu::qmp::device::{
     BlockdevCloseTray, BlockdevInsertMedium, BlockdevOpenTray, BlockdevRemoveMedium, SetLink, SetPassword,
 };
@@ -19,6 +19,7 @@ use super::affect::{self, affected, check, internal, missing, unsupported};
 use super::config::{self, alone};
 use super::fragment::{self, Device, Fragment};
 use super::{find, is_up, live, qemu_dir};
+use crate::network::meanings_of;
 use crate::service::domains::Vm;
 use crate::service::{Failure, Service, blocking};
 use crate::vm::Guest;
@@ -78,8 +79,18 @@ async fn update_live(
             let at = find::interface(&live.devices.interfaces, asked)?;
             let known = live.devices.interfaces.get(at).ok_or_else(|| internal("no interface"))?;
             whole(&known.info.kept, &asked.info.kept)?;
-            only_link(known, asked)?;
+            same_card(known, asked)?;
             let alias = known.info.alias.clone().ok_or_else(|| internal("the interface has no alias"))?;
+            if known.source != asked.source {
+                rejoin(service, known, asked).await?;
+                guest.note_live(|live| {
+                    for known in &mut live.devices.interfaces {
+                        if known.info.alias.as_ref() == Some(&alias) {
+                            known.source = asked.source.clone();
+                        }
+                    }
+                });
+            }
             if is_up(known.link) != is_up(asked.link) {
                 guest.ask(SetLink { name: alias.clone(), up: is_up(asked.link) }).await?;
             }
@@ -141,13 +152,37 @@ fn same_disk(known: &Disk, asked: &Disk) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of an interface only its link is changed while it runs.
-fn only_link(known: &Interface, asked: &Interface) -> Result<(), Failure> {
+/// Takes an interface from its bridge to another.
+async fn rejoin(service: &Arc<Service>, known: &Interface, asked: &Interface) -> Result<(), Failure> {
+    let (known, asked) = (known.clone(), asked.clone());
+    blocking(service, move |service| {
+        let bridge = |interface: &Interface| -> Result<Option<String>, Failure> {
+            Ok(match &interface.source {
+                InterfaceSource::Bridge { bridge } => Some(bridge.clone()),
+                InterfaceSource::Network { network, .. } => {
+                    match meanings_of(service, std::slice::from_ref(interface))?.remove(network) {
+                        Some(Network::Bridge(bridge)) => Some(bridge),
+                        Some(Network::User) | None => None,
+                    }
+                }
+                _ => None,
+            })
+        };
+        match (&known.target, bridge(&known)?, bridge(&asked)?) {
+            (Some(device), Some(from), Some(to)) => crate::tap::rejoin(device, &from, &to)
+                .map_err(|error| Box::new(RemoteError::operation_failed(crate::chain(&error)))),
+            _ => Err(unsupported(
+                "cannot modify network device source while the guest runs: only an interface on a bridge takes another",
+            )),
+        }
+    })
+    .await
+}
+
+/// Of an interface only its link and its bridge are changed while it runs.
+fn same_card(known: &Interface, asked: &Interface) -> Result<(), Failure> {
     let differs =
         |what: &str| Err(unsupported(format!("cannot modify network device {what} while the guest runs")));
-    if known.source != asked.source {
-        return differs("source");
-    }
     if asked.model.is_some() && known.model != asked.model {
         return differs("model");
     }

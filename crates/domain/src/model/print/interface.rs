@@ -6,9 +6,6 @@ use crate::model::{
     interface::{GuestOffloads, HostOffloads, Interface, InterfaceModel, InterfaceSource},
 };
 
-/// Names of taps that are given afresh at each start, and so do not belong in a definition.
-const GENERATED_TARGETS: [&str; 3] = ["vnet", "vif", "macvtap"];
-
 pub(super) fn print_interface(interface: &Interface, form: PrintForm) -> Node {
     let (kind, source) = print_source(&interface.source);
     let model = interface.model.as_ref().map(|model| match model {
@@ -61,13 +58,11 @@ fn print_source(source: &InterfaceSource) -> (&str, Option<Node>) {
 }
 
 fn print_target(interface: &Interface, form: PrintForm) -> Option<Node> {
-    let lasts = |dev: &&String| {
-        form.state == PrintState::Live || !GENERATED_TARGETS.iter().any(|prefix| dev.starts_with(prefix))
+    let dev = match form.state {
+        PrintState::Live => interface.target.as_deref(),
+        _ => interface.chosen_target(),
     };
-    Node::new("target")
-        .opt("dev", interface.target.as_ref().filter(lasts))
-        .yes_no("managed", interface.target_managed)
-        .unless_empty()
+    Node::new("target").opt("dev", dev).yes_no("managed", interface.target_managed).unless_empty()
 }
 
 fn print_driver(interface: &Interface) -> Option<Node> {

@@ -2,14 +2,16 @@
 //! directory of the kernel's control groups, of version 2 or 1.
 //!
 //! A process enters it before it becomes QEMU, so that all that it allocates is charged there. The group is gone when
-//! this is dropped.
+//! this is dropped. Its name was never another's, so that what is found in it is this guest's alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::systemd::{MOST_THREADS, Systemd, SystemdError, scope_name};
 
@@ -18,6 +20,12 @@ const PLACED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a group is left alone, whoever it belongs to.
 const YOUNG: Duration = Duration::from_secs(60);
+
+/// How often a group is made anew where it was taken away again before anything was in it.
+const ATTEMPTS: u32 = 3;
+
+/// How long what is left in a group may take to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The directory of sevirt's groups, below the root of the hierarchy.
 const OWN: &str = "sevirt";
@@ -29,6 +37,15 @@ pub struct Group {
     /// Writing to it makes a process enter.
     processes: Option<File>,
     kind: Kind,
+    /// What it was made from; not known of one that another process has made.
+    wanted: Option<Wanted>,
+}
+
+/// For whom a group is, and its limit in bytes.
+#[derive(Debug, Clone)]
+struct Wanted {
+    guest: String,
+    limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -54,6 +71,8 @@ pub enum GroupError {
         #[source]
         source: io::Error,
     },
+    #[error("get random bytes for the name of a control group")]
+    Random(#[source] getrandom::Error),
     #[error("start the process that keeps a scope")]
     Keeper(#[source] io::Error),
     #[error(transparent)]
@@ -73,18 +92,23 @@ impl Group {
         };
         let hierarchy = hierarchies(&mounts).into_iter().find(Hierarchy::counts_memory);
         let made = match hierarchy {
-            Some(hierarchy) => Self::directory(&hierarchy, guest, limit),
+            Some(hierarchy) => Self::directory(&hierarchy, guest, limit, random_name),
             None => Err(GroupError::NoHierarchy),
         };
         // What systemd says is what there is to mend.
         made.map_err(|error| refused.unwrap_or(error))
     }
 
+    /// Another one for the same guest with the same limit, where somebody took this one away before QEMU was in it.
+    pub(crate) fn again(&self) -> Option<Result<Self, GroupError>> {
+        self.wanted.as_ref().map(|Wanted { guest, limit }| Self::make(guest, *limit))
+    }
+
     fn scope(systemd: &Systemd, guest: &str, limit: Option<u64>, mounts: &str) -> Result<Self, GroupError> {
         // It reads until sevirt lets go of the pipe.
         let keeper = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let keeper = Keeper(Some(keeper.map_err(GroupError::Keeper)?));
-        let unit = scope_name(guest, keeper.id());
+        let unit = random_name(guest, keeper.id())?;
         systemd.start_scope(&unit, keeper.id(), limit).map_err(GroupError::Systemd)?;
         let deadline = Instant::now() + PLACED_WITHIN;
         let path = loop {
@@ -98,12 +122,41 @@ impl Group {
             }
         };
         let processes = open(&path)?;
-        Ok(Self { directory: path, processes: Some(processes), kind: Kind::Scope { keeper: keeper.keep()? } })
+        let kind = Kind::Scope { keeper: keeper.keep()? };
+        let wanted = Some(Wanted { guest: guest.to_owned(), limit });
+        Ok(Self { directory: path, processes: Some(processes), kind, wanted })
     }
 
-    fn directory(hierarchy: &Hierarchy, guest: &str, limit: Option<u64>) -> Result<Self, GroupError> {
+    /// Others that tidy up, another version of this among them, may take away what has nothing in it yet. And a name
+    /// that somebody has is no reason to do without a limit.
+    fn directory(
+        hierarchy: &Hierarchy,
+        guest: &str,
+        limit: Option<u64>,
+        name: impl Fn(&str, u32) -> Result<String, GroupError>,
+    ) -> Result<Self, GroupError> {
+        let again = |error: &GroupError| match error {
+            GroupError::Directory { source, .. } => is_gone(source) || is_taken(source),
+            _ => false,
+        };
+        let mut attempt = 1;
+        loop {
+            let name = name(guest, std::process::id())?;
+            match Self::directory_called(hierarchy, &name, guest, limit) {
+                Err(error) if attempt < ATTEMPTS && again(&error) => attempt += 1,
+                made => return made,
+            }
+        }
+    }
+
+    fn directory_called(
+        hierarchy: &Hierarchy,
+        name: &str,
+        guest: &str,
+        limit: Option<u64>,
+    ) -> Result<Self, GroupError> {
         let parent = hierarchy.root.join(OWN);
-        let directory = parent.join(scope_name(guest, std::process::id()));
+        let directory = parent.join(name);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| GroupError::Directory { path, source }
@@ -129,7 +182,10 @@ impl Group {
         };
         let opened = limited.map_err(failed(&directory)).and_then(|()| open(&directory));
         match opened {
-            Ok(processes) => Ok(Self { directory, processes: Some(processes), kind: Kind::Directory }),
+            Ok(processes) => {
+                let wanted = Some(Wanted { guest: guest.to_owned(), limit });
+                Ok(Self { directory, processes: Some(processes), kind: Kind::Directory, wanted })
+            }
             Err(error) => {
                 // It is empty.
                 let _ = fs::remove_dir(&directory);
@@ -140,7 +196,53 @@ impl Group {
 
     /// The group of a guest that was started by another process.
     pub fn adopt(directory: PathBuf) -> Self {
-        Self { directory, processes: None, kind: Kind::Adopted }
+        Self { directory, processes: None, kind: Kind::Adopted, wanted: None }
+    }
+
+    /// Ends what a guest's QEMU has left in it: where the emulator is a program that starts QEMU, that QEMU. First it is
+    /// asked to. May block, where there is something.
+    pub(crate) fn clear(&self) {
+        for signal in [Signal::TERM, Signal::KILL] {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            let group = self.directory.display();
+            tracing::warn!(%group, left = left.len(), ?signal, "processes that QEMU has left are ended");
+            for process in &left {
+                // Who is gone needs no signal.
+                let _ = rustix::process::pidfd_send_signal(process, signal);
+            }
+            let deadline = Instant::now() + GRACE;
+            for process in &left {
+                wait(process, deadline.saturating_duration_since(Instant::now()));
+            }
+        }
+    }
+
+    /// What runs in it, but the keeper of a scope.
+    fn processes(&self) -> Vec<OwnedFd> {
+        let read = || fs::read_to_string(self.directory.join("cgroup.procs")).unwrap_or_default();
+        let keeper = match &self.kind {
+            Kind::Scope { keeper } => Some(keeper.id().to_string()),
+            _ => None,
+        };
+        let hold = |line: &str| {
+            let number = Pid::from_raw(line.parse().ok()?)?;
+            let held = rustix::process::pidfd_open(number, PidfdFlags::empty()).ok()?;
+            // Its number may have come to another one before it was held.
+            read().lines().any(|now| now == line).then_some(held)
+        };
+        read().lines().filter(|line| keeper.as_deref() != Some(*line)).filter_map(hold).collect()
+    }
+
+    /// Whether the kernel has ended something in it because its limit of memory was reached.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        let files = ["memory.events", "memory.oom_control"];
+        let text = files.into_iter().find_map(|name| fs::read_to_string(self.directory.join(name)).ok());
+        let count =
+            text.as_deref().unwrap_or_default().lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.trim().parse::<u64>().ok()).is_some_and(|count| count > 0)
     }
 
     /// Where a process writes `0` to enter; an adopted group has its process.
@@ -182,12 +284,10 @@ impl Drop for Group {
             // The guest may run on in it.
             Kind::Adopted => drop(fs::remove_dir(&self.directory)),
             Kind::Directory => {
-                if let Err(error) = fs::remove_dir(&self.directory) {
+                if let Err(error) = fs::remove_dir(&self.directory)
+                    && !is_gone(&error)
+                {
                     tracing::warn!(group = %self.directory.display(), %error, "a guest's control group is left");
-                }
-                // The last guest takes the parent with it.
-                if let Some(parent) = self.directory.parent() {
-                    let _ = fs::remove_dir(parent);
                 }
             }
         }
@@ -221,6 +321,37 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
+fn random_name(guest: &str, process: u32) -> Result<String, GroupError> {
+    let mut random = [0u8; 4];
+    getrandom::fill(&mut random).map_err(GroupError::Random)?;
+    Ok(scope_name(guest, process, u32::from_ne_bytes(random)))
+}
+
+/// It was there, and somebody has removed it.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AlreadyExists
+}
+
+fn wait(process: &OwnedFd, limit: Duration) {
+    let Ok(limit) = rustix::event::Timespec::try_from(limit) else { return };
+    let mut end = [rustix::event::PollFd::new(process, rustix::event::PollFlags::IN)];
+    // Whoever was interrupted does without.
+    let _ = rustix::event::poll(&mut end, Some(&limit));
+}
+
+/// Takes away what daemons that were killed have left. To be called before guests are started.
+pub(crate) fn sweep_all() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for hierarchy in hierarchies(&mounts) {
+        sweep(&hierarchy.root.join(OWN));
+    }
+}
+
 /// Takes away the groups of those who were killed before they could: the process after which a group is named is gone,
 /// and the kernel removes none in which something runs.
 ///
@@ -232,8 +363,10 @@ fn sweep(parent: &Path) {
     };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten().filter(is_old) {
         let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_suffix(".scope")?.rsplit_once('-')?.1.parse().ok());
+        let owner = name.to_str().and_then(|name| {
+            let (_, owner) = name.strip_suffix(".scope")?.rsplit_once('-')?;
+            owner.split('.').next()?.parse().ok()
+        });
         if owner.is_some_and(|owner: u32| !Path::new(&format!("/proc/{owner}")).exists()) {
             let _ = fs::remove_dir(entry.path());
         }
@@ -363,11 +496,68 @@ mod tests {
         write("sevirt/cgroup.subtree_control", "memory\n");
         let hierarchy = Hierarchy { root: root.path().into(), version: Version::V2 };
         // Without `cgroup.procs` it is no group, and nothing is left of it but what the kernel would remove.
-        let error = Group::directory(&hierarchy, "a", Some(4096)).unwrap_err();
+        let name = |_: &str, _| Ok("sevirt-a-7.scope".to_owned());
+        let error = Group::directory(&hierarchy, "a", Some(4096), name).unwrap_err();
         assert!(matches!(error, GroupError::Directory { .. }), "{error}");
         assert_eq!(fs::read_to_string(root.path().join("cgroup.subtree_control")).unwrap(), "+pids");
-        let limit = root.path().join("sevirt").join(scope_name("a", std::process::id())).join("memory.max");
+        let limit = root.path().join("sevirt/sevirt-a-7.scope/memory.max");
         assert_eq!(fs::read_to_string(limit).unwrap(), "4096");
+    }
+
+    #[test]
+    fn a_name_that_somebody_has_is_not_taken() {
+        let Some(hierarchy) = usable() else { return println!("control groups not tried") };
+        let calls = std::cell::Cell::new(0u32);
+        let name = |_: &str, owner| {
+            calls.set(calls.get() + 1);
+            // The first one is there already.
+            Ok(scope_name("taken", owner, calls.get().max(2) - 2))
+        };
+        let first = Group::directory(&hierarchy, "taken", Some(64 << 20), name).unwrap();
+        let second = Group::directory(&hierarchy, "taken", Some(64 << 20), name).unwrap();
+        assert_ne!(first.path(), second.path());
+        assert_eq!(calls.get(), 3);
+        let limit = fs::read_to_string(second.path().join(hierarchy.version.limit())).unwrap();
+        assert_eq!(limit.trim(), (64 << 20).to_string());
+    }
+
+    #[test]
+    fn a_group_that_somebody_took_away_is_made_again() {
+        let Ok(group) = Group::make("taken-away", Some(64 << 20)) else {
+            return println!("control groups not tried");
+        };
+        fs::remove_dir(group.path()).unwrap();
+        let again = group.again().unwrap().unwrap();
+        assert!(again.path().exists() && again.path() != group.path());
+        // Of one that another process has made nothing is known.
+        assert!(Group::adopt(again.path().into()).again().is_none());
+    }
+
+    #[test]
+    fn what_is_left_in_a_group_is_ended() {
+        let Ok(group) = Group::make("leaves", Some(64 << 20)) else {
+            return println!("control groups not tried");
+        };
+        let enter = format!("echo 0 > '{}/cgroup.procs'; exec sleep 600", group.path().display());
+        let mut left = Command::new("sh").args(["-c", &enter]).spawn().unwrap();
+        let deadline = Instant::now() + GRACE;
+        while group.processes().is_empty() {
+            assert!(Instant::now() < deadline, "it does not enter");
+        }
+        group.clear();
+        use std::os::unix::process::ExitStatusExt as _;
+        assert_eq!(left.wait().unwrap().signal(), Some(15));
+        let path = group.path().to_owned();
+        drop(group);
+        assert!(!path.exists());
+    }
+
+    /// A hierarchy in which this process may make groups.
+    fn usable() -> Option<Hierarchy> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let hierarchy = hierarchies(&mounts).into_iter().find(Hierarchy::counts_memory)?;
+        Group::directory(&hierarchy, "tried", None, random_name).ok()?;
+        Some(hierarchy)
     }
 
     #[test]
@@ -376,8 +566,8 @@ mod tests {
         let mut ended = Command::new("true").spawn().unwrap();
         ended.wait().unwrap();
         let names = [
-            scope_name("killed", ended.id()),
-            scope_name("lives", std::process::id()),
+            scope_name("killed", ended.id(), 7),
+            scope_name("lives", std::process::id(), 7),
             "sevirt-of-nobody.scope".to_owned(),
             "other".to_owned(),
         ];
@@ -386,7 +576,7 @@ mod tests {
             let made = std::time::SystemTime::now() - 2 * YOUNG;
             File::open(parent.path().join(name)).unwrap().set_modified(made).unwrap();
         }
-        let young = scope_name("young", ended.id());
+        let young = scope_name("young", ended.id(), 7);
         fs::create_dir(parent.path().join(&young)).unwrap();
         sweep(parent.path());
         let left: Vec<bool> = names.iter().map(|name| parent.path().join(name).exists()).collect();

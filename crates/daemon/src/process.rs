@@ -81,6 +81,9 @@ pub(crate) struct Process {
     outlives: bool,
     /// Another process has spawned it, and learns its exit status.
     adopted: bool,
+    /// What it started and left behind is ended with it. Where it has a control group or processes of its own, that is
+    /// seen to by those.
+    leads: bool,
     /// sevirt's ends of the pipes.
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) stdout: Option<ChildStdout>,
@@ -108,6 +111,14 @@ pub(crate) enum SpawnError {
         #[source]
         source: io::Error,
     },
+}
+
+impl SpawnError {
+    /// The control group that the child was to enter has been removed meanwhile.
+    pub(crate) fn is_lost_group(&self) -> bool {
+        let gone = rustix::io::Errno::NODEV.raw_os_error();
+        matches!(self, Self::Exec { source, .. } if source.raw_os_error() == Some(gone))
+    }
 }
 
 impl Spawn<'_> {
@@ -139,6 +150,7 @@ impl Spawn<'_> {
             credentials: self.confinement.credentials.clone(),
         };
         let outlives = preparation.record.is_some();
+        let leads = preparation.group.is_none() && !preparation.own_processes;
         // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
         unsafe {
             command.pre_exec(move || preparation.carry_out());
@@ -161,7 +173,8 @@ impl Spawn<'_> {
         match watch {
             Ok(pidfd) => {
                 let std::process::Child { stdin, stdout, stderr, .. } = child;
-                Ok(Process { pid, pidfd, reaped: false, outlives, adopted: false, stdin, stdout, stderr })
+                let (reaped, adopted) = (false, false);
+                Ok(Process { pid, pidfd, reaped, outlives, adopted, leads, stdin, stdout, stderr })
             }
             Err(error) => {
                 let mut child = child;
@@ -369,6 +382,7 @@ impl Process {
                     reaped: false,
                     outlives: true,
                     adopted: true,
+                    leads: false,
                     stdin,
                     stdout,
                     stderr,
@@ -399,11 +413,14 @@ impl Process {
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitKind>> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         if self.adopted {
-            // Its parent alone learns its status.
             return Ok(self.has_ended().then(|| {
                 self.reaped = true;
-                ExitKind::Unknown
+                self.status_of_another().map_or(ExitKind::Unknown, ExitKind::of)
             }));
+        }
+        if self.leads && self.has_ended() {
+            // While it is not reaped its number, which is its session's, is nobody else's.
+            end_session(self.pid);
         }
         let pidfd = std::os::fd::AsFd::as_fd(&self.pidfd);
         let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), options))?;
@@ -411,6 +428,27 @@ impl Process {
         self.reaped = true;
         let signal = status.terminating_signal().map(ExitKind::Signal);
         Ok(signal.or_else(|| status.exit_status().map(ExitKind::Code)))
+    }
+
+    /// The wait status of a process that has ended and is another one's child: from its /proc until its parent has
+    /// reaped it, and from then on by its pidfd (Linux 6.15).
+    fn status_of_another(&self) -> Option<i32> {
+        let seen = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+            let (_, rest) = stat.rsplit_once(") ")?;
+            // The state is the third field of proc(5), the status the 52nd: 0 where this may not be known.
+            let mut fields = rest.split_ascii_whitespace();
+            let is_dead = fields.next()? == "Z";
+            fields.nth(48)?.parse().ok().filter(|status| is_dead && *status != 0)
+        };
+        self.status_by_pidfd().or_else(seen).or_else(|| self.status_by_pidfd())
+    }
+
+    fn status_by_pidfd(&self) -> Option<i32> {
+        let mut info = PidfdInfo { mask: PidfdInfo::EXIT, ..PidfdInfo::default() };
+        // SAFETY: the kernel writes at most as many bytes as the request's number says, which is the structure's size.
+        let asked = unsafe { libc::ioctl(self.pidfd.as_raw_fd(), PidfdInfo::GET, &raw mut info) };
+        (asked == 0 && info.mask & PidfdInfo::EXIT != 0).then_some(info.exit_code)
     }
 
     fn has_ended(&self) -> bool {
@@ -433,6 +471,45 @@ impl Process {
             let _ = rustix::process::pidfd_send_signal(&self.pidfd, signal);
         }
     }
+}
+
+/// Ends every process of a session whose first one is dead.
+fn end_session(session: u32) {
+    let is_of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The session is the sixth field of proc(5), the fourth after the name.
+        let field = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split_ascii_whitespace().nth(3));
+        field.and_then(|field| field.parse().ok()) == Some(session)
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for pid in numbers.filter(|pid| *pid != session && is_of(*pid)) {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let held = number.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+        // Its number may have come to another one before it was held.
+        if let Some(held) = held.filter(|_| is_of(pid)) {
+            tracing::warn!(pid, "a process that QEMU has left is ended");
+            let _ = rustix::process::pidfd_send_signal(&held, Signal::KILL);
+        }
+    }
+}
+
+/// `struct pidfd_info` of <linux/pidfd.h>, in its first form.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    /// Numbers of the process and its users.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+impl PidfdInfo {
+    /// `PIDFD_INFO_EXIT`.
+    const EXIT: u64 = 1 << 3;
+    /// `PIDFD_GET_INFO`: _IOWR(0xff, 11, 64 bytes).
+    const GET: libc::Ioctl = 0xc040_ff0b;
 }
 
 impl AsRawFd for Process {
@@ -520,6 +597,38 @@ mod tests {
         assert!(!lines.contains(&leak.path().to_str().unwrap()), "{output}");
         assert!(!output.contains("CARGO"), "{output}");
         assert_eq!(lines.last(), Some(&"0"));
+    }
+
+    #[test]
+    fn what_a_process_leaves_behind_is_ended_with_it() {
+        let mut process = shell(&script("sleep 600 & echo $!; exit 3"), &[]);
+        let mut output = String::new();
+        // The sleeper has the pipe too: its end is the sleeper's.
+        let mut pipe = process.stdout.take().unwrap();
+        assert_eq!(wait(&mut process), ExitKind::Code(3));
+        pipe.read_to_string(&mut output).unwrap();
+        assert!(output.trim().parse::<u32>().is_ok(), "{output}");
+    }
+
+    #[test]
+    fn the_end_of_anothers_child_is_told() {
+        for (text, expected) in [("exit 3", ExitKind::Code(3)), ("kill -ABRT $$", ExitKind::Signal(6))] {
+            let gate = tempfile::tempdir().unwrap();
+            let pipe = gate.path().join("gate");
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+            let mut child = shell(&script(&format!("read x <'{}'; {text}", pipe.display())), &[]);
+            let pid = child.pid();
+            let mut adopted = Process::adopt(pid, || true).unwrap().unwrap();
+            assert_eq!(adopted.try_wait().unwrap(), None);
+            std::fs::write(&pipe, "x\n").unwrap();
+            // It is not reaped yet.
+            assert_eq!(wait(&mut adopted), expected, "{text}");
+            // And once it is, by the kernels that can tell.
+            let mut later = Process::adopt(pid, || true).unwrap().unwrap();
+            assert_eq!(wait(&mut child), expected);
+            let told = wait(&mut later);
+            assert!(told == expected || told == ExitKind::Unknown, "{told:?}");
+        }
     }
 
     #[test]

@@ -118,18 +118,25 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// A unit's name for a guest: what systemd does not take in a name is escaped (systemd.unit(5)).
+/// How much of a guest's name goes into a unit's, which is a file's name too: 255 bytes at most, with what follows.
+const LONGEST_NAME: usize = 200;
+
+/// A unit's name for a guest: what systemd does not take in a name is escaped (systemd.unit(5)). It names the process
+/// that makes it, and has something random, so that no other unit or control group ever had it.
 #[must_use]
-pub fn scope_name(guest: &str, process: u32) -> String {
+pub fn scope_name(guest: &str, process: u32, random: u32) -> String {
     let mut name = String::from("sevirt-");
-    for byte in guest.bytes().take(100) {
+    for byte in guest.bytes() {
+        if name.len() >= LONGEST_NAME {
+            break;
+        }
         if byte.is_ascii_alphanumeric() || b"_.".contains(&byte) {
             name.push(char::from(byte));
         } else {
             name.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    format!("{name}-{process}.scope")
+    format!("{name}-{process}.{random:08x}.scope")
 }
 
 #[cfg(test)]
@@ -215,7 +222,8 @@ mod tests {
 
     #[test]
     fn names_are_escaped() {
-        assert_eq!(scope_name("sev-dummy", 7), "sevirt-sev\\x2ddummy-7.scope");
-        assert_eq!(scope_name("ž/..", 1), "sevirt-\\xc5\\xbe\\x2f..-1.scope");
+        assert_eq!(scope_name("sev-dummy", 7, 0xab), "sevirt-sev\\x2ddummy-7.000000ab.scope");
+        assert!(scope_name(&"-".repeat(250), u32::MAX, u32::MAX).len() < 255);
+        assert_eq!(scope_name("ž/..", 1, 0), "sevirt-\\xc5\\xbe\\x2f..-1.00000000.scope");
     }
 }

@@ -138,3 +138,165 @@ fn guests_that_end_while_no_daemon_runs_are_tidied_up() {
     assert_eq!(fs::read_dir(place.path("run/guests")).unwrap().count(), 0);
     drop(daemon);
 }
+
+/// A disk whose boot sector reads a byte from the serial port, writes it back, and then reboots for `r`, or powers off.
+fn write_boot_sector(path: &std::path::Path) {
+    let mut sector = vec![
+        0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf8, // wait for a byte at 0x3f8
+        0xba, 0xf8, 0x03, 0xec, 0xee, // read it and write it
+        0x3c, b'r', 0x75, 0x06, // is it `r`?
+        0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe, // the keyboard controller's reset
+        0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xeb, 0xfe, // ACPI's S5
+    ];
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector.resize(1 << 20, 0);
+    fs::write(path, sector).unwrap();
+}
+
+/// Has the guest of a domain with such a disk do something while no daemon runs.
+fn do_alone(place: &Place, peer: Peer, daemon: crate::place::Daemon, domain: u8, what: u8) {
+    use std::io::{Read as _, Write as _};
+    let mut peer = peer;
+    let args = DomFlags { dom: object(0, domain), flags: 0 };
+    let message = peer.call::<p::DomainGetXmlDesc>(&args).unwrap();
+    let xml = Client::reply::<p::DomainGetXmlDesc>(&message).unwrap().to_string();
+    let pty = xml.split("'/dev/pts/").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    let mut pty = fs::OpenOptions::new().read(true).write(true).open(format!("/dev/pts/{pty}")).unwrap();
+    peer.call::<p::DomainResume>(&object(0, domain)).unwrap();
+    drop((peer, daemon));
+    assert!(!place.qemus().is_empty());
+    // The firmware says nothing there; what is typed before the sector runs waits in the port.
+    pty.write_all(&[what]).unwrap();
+    let mut echo = [0u8];
+    pty.read_exact(&mut echo).unwrap();
+    assert_eq!(echo[0], what);
+    crate::place::pass(Duration::from_millis(300));
+}
+
+#[test]
+fn what_a_guest_did_while_no_daemon_ran_is_told_from_qemus_log() {
+    let place = Place::new();
+    let disk = place.path("disk.img");
+    write_boot_sector(&disk);
+    let devices = format!(
+        "<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
+         <target dev='hda' bus='ide'/></disk><serial type='pty'/>",
+        disk.display()
+    );
+    // What is kept after the one is destroyed after the other.
+    for (number, (reboot, poweroff, what, is_kept)) in [
+        ("destroy", "preserve", b'r', false),
+        ("destroy", "preserve", b'p', true),
+        ("preserve", "destroy", b'r', true),
+        ("preserve", "destroy", b'p', false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let domain = u8::try_from(number).unwrap();
+        let daemon = place.daemon();
+        let mut peer = Peer::connect(&place).unwrap();
+        let xml = definition(0, domain, 1).replace(
+            "<devices>",
+            &format!(
+                "<features><acpi/></features>\
+                 <on_poweroff>{poweroff}</on_poweroff><on_reboot>{reboot}</on_reboot>{devices}"
+            ),
+        );
+        peer.call::<p::DomainDefineXmlFlags>(&XmlFlags { xml: xml.into(), flags: 0 }).unwrap();
+        start(&place, &mut peer, domain);
+        do_alone(&place, peer, daemon, domain, what);
+        let daemon = place.daemon();
+        let mut peer = Peer::connect(&place).unwrap();
+        let wanted = if is_kept { state::SHUTDOWN_USER.state } else { state::SHUTOFF_SHUTDOWN.state };
+        until("what the guest did is known", || run_state(&mut peer, domain).0 == wanted);
+        if is_kept {
+            peer.call::<p::DomainDestroy>(&object(0, domain)).unwrap();
+        }
+        drop(daemon);
+    }
+}
+
+/// Has the record of the only guest say that it is to be launched anew.
+fn want_relaunch(place: &Place) {
+    let guest = fs::read_dir(place.path("run/guests")).unwrap().next().unwrap().unwrap().path();
+    let path = guest.join("status.json");
+    let record = fs::read_to_string(&path).unwrap();
+    assert!(record.contains("\"relaunch\": false"), "{record}");
+    fs::write(&path, record.replace("\"relaunch\": false", "\"relaunch\": true")).unwrap();
+}
+
+#[test]
+fn a_relaunch_is_finished_by_the_next_daemon() {
+    let place = Place::new();
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    // Without a definition it would be gone with its guest.
+    let xml = definition(0, 0, 1).into();
+    peer.call::<p::DomainCreateXml>(&XmlFlags { xml, flags: PAUSED }).unwrap();
+    let mut old = *place.qemus().first_key_value().unwrap().0;
+    drop((peer, daemon));
+    // Once with a QEMU that is gone, once with one that has not heard of it yet.
+    for is_gone in [true, false] {
+        want_relaunch(&place);
+        if is_gone {
+            send("-KILL", old);
+            until("QEMU is gone", || place.qemus().is_empty());
+        }
+        let daemon = place.daemon();
+        until("there is another guest", || place.qemus().keys().any(|pid| *pid != old));
+        until("its record is the only one", || fs::read_dir(place.path("run/guests")).unwrap().count() == 1);
+        let mut peer = Peer::connect(&place).unwrap();
+        assert_eq!(run_state(&mut peer, 0), of(&state::PAUSED_USER));
+        assert_eq!(place.qemus().len(), 1);
+        old = *place.qemus().first_key_value().unwrap().0;
+        drop(daemon);
+    }
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    peer.call::<p::DomainDestroy>(&object(0, 0)).unwrap();
+    assert_eq!(fs::read_dir(place.path("run/guests")).unwrap().count(), 0);
+    drop(daemon);
+}
+
+#[test]
+fn the_end_of_a_guest_that_was_taken_over_is_explained() {
+    let place = Place::new();
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    define(&mut peer, 0);
+    let pid = start(&place, &mut peer, 0);
+    drop((peer, daemon));
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    send("-KILL", pid);
+    until("the guest is known to be gone", || run_state(&mut peer, 0).0 == state::SHUTOFF_CRASHED.state);
+    let said = messages(&mut peer, 0);
+    // Linux tells it since 6.15; before, where nobody has reaped the process yet.
+    assert!(said.iter().any(|line| line.contains("SIGKILL") || line.contains("only its parent")), "{said:?}");
+    drop(daemon);
+}
+
+#[test]
+fn a_qemu_that_a_script_started_ends_with_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    // With processes of its own the script would be the first, and all would go with it anyway.
+    let user = fs::read_to_string(place.path("sevirtd.toml")).unwrap_or("[isolation]\n".to_owned());
+    fs::write(place.path("sevirtd.toml"), format!("{user}namespaces = false\n")).unwrap();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let emulator = place.path("emulator.sh");
+    fs::write(&emulator, "#!/bin/sh\n/usr/bin/qemu-system-x86_64 \"$@\"\nexit $?\n").unwrap();
+    fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755)).unwrap();
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    let xml = definition(0, 0, 1)
+        .replace("<devices>", &format!("<devices><emulator>{}</emulator>", emulator.display()));
+    peer.call::<p::DomainDefineXmlFlags>(&XmlFlags { xml: xml.into(), flags: 0 }).unwrap();
+    peer.call::<p::DomainCreateWithFlags>(&DomFlags { dom: object(0, 0), flags: PAUSED }).unwrap();
+    assert_eq!(place.qemus().len(), 1);
+    peer.call::<p::DomainDestroy>(&object(0, 0)).unwrap();
+    assert!(place.qemus().is_empty(), "QEMU is an orphan");
+    drop(daemon);
+}

@@ -57,6 +57,16 @@ pub enum ExitKind {
     Unknown,
 }
 
+impl ExitKind {
+    /// From a status as wait(2) has it.
+    pub(crate) fn of(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Code((status >> 8) & 0xff),
+            signal => Self::Signal(signal),
+        }
+    }
+}
+
 impl End {
     /// What the protocol says of a guest that ended so.
     pub fn run_state(&self) -> RunState {
@@ -137,7 +147,7 @@ impl fmt::Display for ExitKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exit status {code}"),
-            Self::Unknown => f.write_str("with a status that only an earlier daemon could have known"),
+            Self::Unknown => f.write_str("with a status that this kernel tells only its parent"),
             Self::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {signal}"),

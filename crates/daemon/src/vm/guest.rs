@@ -21,7 +21,8 @@ use super::monitor::Question;
 use super::record::{self, Phase, ProcessId, Record, SevLaunch};
 use super::rundir::RunDir;
 use super::state::{Event, Goals, Milestone, Resume, State};
-use super::task::{Background, Log, Notice, Outcome, Request, Task, drive};
+use super::task::{Background, Log, Notice, OUT_OF_MEMORY, Outcome, Request, Task, drive};
+use super::words::LastWords;
 use crate::cgroup::Group;
 use crate::locked;
 use crate::process::Process;
@@ -182,6 +183,8 @@ impl Guest {
                 };
                 let group = record.group.clone().map(Group::adopt);
                 let path = run_dir.path().to_owned();
+                // QEMU may be about to end already, by the quit of the daemon before this one.
+                let first = if record.relaunch { Event::RelaunchWanted } else { Event::Heard };
                 let (guest, inbox) = Self::new(path, record, live, state.run_state());
                 guest.pid.store(pid, Ordering::Relaxed);
                 guest.stages.send_replace(Stage::Up);
@@ -189,7 +192,7 @@ impl Guest {
                 let background =
                     Background { inbox, guest: Arc::clone(&guest), afterwards: Some(afterwards) };
                 let task = Task::adopted(run_dir, process, group, tell(observer, &guest), background);
-                tokio::spawn(async move { drive(task, state, Event::Heard, &mut no_stopper()).await });
+                tokio::spawn(async move { drive(task, state, first, &mut no_stopper()).await });
                 Ok(guest)
             }
         }
@@ -417,7 +420,13 @@ impl Guest {
 
     /// Asks for its end. See [`Guest::ended`].
     pub async fn stop(&self, how: How) {
-        self.doomed.store(true, Ordering::Relaxed);
+        {
+            let mut record = locked(&self.record);
+            self.doomed.store(true, Ordering::Relaxed);
+            if std::mem::take(&mut record.relaunch) {
+                self.write_started(&record);
+            }
+        }
         self.tell(match how {
             How::Terminate => Event::Destroy { graceful: false },
             How::Gracefully => Event::Destroy { graceful: true },
@@ -429,6 +438,11 @@ impl Guest {
     /// Whether somebody wants it to end.
     pub fn is_doomed(&self) -> bool {
         self.doomed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is launched anew once its QEMU is gone.
+    pub fn is_relaunched(&self) -> bool {
+        locked(&self.record).relaunch
     }
 
     /// Whether it has been set up.
@@ -483,15 +497,27 @@ impl Guest {
     pub(super) fn note(&self, state: &State) {
         let now = state.run_state();
         self.states.send_if_modified(|known| std::mem::replace(known, now) != now);
-        let Some(standing) = state.standing() else { return };
         let mut record = locked(&self.record);
-        if record.standing != standing {
-            record.standing = standing;
-            // Before that nobody will take it over.
-            if record.phase == Phase::Started {
-                self.write(&record);
-            }
+        let standing = state.standing().unwrap_or(record.standing);
+        let relaunch = state.is_relaunching() && !self.is_doomed();
+        if (record.standing, record.relaunch) != (standing, relaunch) {
+            (record.standing, record.relaunch) = (standing, relaunch);
+            self.write_started(&record);
         }
+    }
+
+    /// Writes down what concerns nobody before it has started: until then nobody will take it over.
+    fn write_started(&self, record: &Record) {
+        if record.phase == Phase::Started {
+            self.write(record);
+        }
+    }
+
+    /// QEMU is put into another control group than was written down.
+    pub(super) fn moved(&self, group: &Path) {
+        let mut record = locked(&self.record);
+        record.group = Some(group.to_owned());
+        self.write(&record);
     }
 
     /// Takes note of what its task has reached.
@@ -501,6 +527,11 @@ impl Guest {
             Milestone::Measured(evidence) => {
                 let measurement = Some(evidence.measurement.clone());
                 locked(&self.record).sev = Some(SevLaunch::of(&evidence.sev, measurement));
+            }
+            Milestone::Traced => {
+                let mut record = locked(&self.record);
+                record.traced = true;
+                self.write_started(&record);
             }
             Milestone::Listed(chardevs) => {
                 self.note_live(|live| {
@@ -565,7 +596,19 @@ fn no_stopper() -> mpsc::Receiver<Stopper> {
     mpsc::channel(1).1
 }
 
-fn read_live(run_dir: &Path) -> io::Result<Domain> {
+/// What QEMU said last of a guest that nobody watched.
+pub(crate) fn last_words(record: &Record) -> Vec<String> {
+    let mut words = LastWords::default();
+    if let Some(log) = &record.log {
+        words.read_end(log, record.log_start);
+    }
+    if record.group.clone().map(Group::adopt).is_some_and(|group| group.ran_out_of_memory()) {
+        words.push(OUT_OF_MEMORY);
+    }
+    words.into_lines()
+}
+
+pub(crate) fn read_live(run_dir: &Path) -> io::Result<Domain> {
     let text = record::read_bounded(&run_dir.join(record::LIVE))?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     let document = Document::parse(&text).map_err(io::Error::other)?;
@@ -575,6 +618,37 @@ fn read_live(run_dir: &Path) -> io::Result<Domain> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relaunch_is_on_record_before_qemu_is_asked_to_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (live, _) = Domain::read(
+            &Document::parse("<domain type='kvm'><name>a</name><memory>1</memory></domain>").unwrap(),
+        );
+        let mut record = Record::new("u".into(), "a".into(), 1);
+        record.phase = Phase::Started;
+        let life = Life::Background(Reactions::USUAL);
+        let goals = Goals { confidential: true, attest: false, resume: Resume::Hold, life };
+        let standing = super::super::life::Standing::Running { unpaused: false };
+        let (state, _) = State::new(goals).on(Event::Adopt(standing));
+        let (guest, _inbox) = Guest::new(directory.path().into(), record, live, state.run_state());
+        let (state, actions) = state.on(Event::Shutdown { guest: true, reason: "guest-reset".into() });
+        // This is done between a step and what follows from it.
+        guest.note(&state);
+        use super::super::state::{Action, Query};
+        assert!(actions.contains(&Action::Ask(Query::Quit)), "{actions:?}");
+        assert!(Record::read(directory.path()).unwrap().relaunch);
+        assert!(guest.is_relaunched());
+        // Who ends it meanwhile wants no other.
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(guest.stop(How::Quit));
+        assert!(!Record::read(directory.path()).unwrap().relaunch);
+        guest.note(&state);
+        assert!(!guest.is_relaunched());
+    }
 
     #[test]
     fn no_change_of_the_running_domain_is_lost_to_another() {

@@ -20,6 +20,7 @@ pub use console::{Console, ConsoleError};
 pub use end::{End, ExitKind, Stopper};
 pub use foreground::Foreground;
 pub use guest::{ANSWER, AdoptError, Afterwards, AskError, Guest, How, Observer};
+pub(crate) use guest::{last_words, read_live};
 pub use life::{Life, Reaction, Reactions, RunState, Standing, Still, UnsupportedReaction};
 pub use record::{Phase, Record, SevLaunch, boot};
 pub(crate) use rundir::QEMU as QEMU_DIR;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use qemu::qmp::command::{
     Cont, QmpCapabilities, QueryChardev, QuerySev, QuerySevLaunchMeasure, QueryStatus, Quit, SetRebootAction,
-    SevInjectLaunchSecret, SystemReset,
+    SevInjectLaunchSecret, SystemReset, TraceEventSetState,
 };
 use qemu::qmp::{self, Codec, Command, CommandError, Incoming, Outcome, Ticket};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -63,6 +63,7 @@ enum Waiting {
     Status(Ticket<QueryStatus>),
     Quit(Ticket<Quit>),
     BindReboot(Ticket<SetRebootAction>),
+    TraceShutdown(Ticket<TraceEventSetState>),
     Reset(Ticket<SystemReset>),
     Asked(oneshot::Sender<Outcome>),
 }
@@ -76,6 +77,8 @@ impl Waiting {
                 let _ = reply.send(outcome);
                 return Ok(None);
             }
+            // A QEMU that was built without goes without.
+            Self::TraceShutdown(ticket) => return Ok(ticket.read(outcome).ok().map(|_| Answer::Traced)),
             Self::BindReboot(ticket) => ticket.read(outcome).map(|_| Answer::RebootBound)?,
             Self::Reset(ticket) => ticket.read(outcome).map(|_| Answer::WasReset)?,
             Self::Negotiate(ticket) => ticket.read(outcome).map(|_| Answer::Negotiated)?,
@@ -170,6 +173,10 @@ impl Monitor {
             Query::Status => self.encode(&QueryStatus, Waiting::Status),
             Query::Quit => self.encode(&Quit, Waiting::Quit),
             Query::BindReboot => self.encode(&SetRebootAction { reboot: "shutdown" }, Waiting::BindReboot),
+            Query::TraceShutdown => {
+                let on = TraceEventSetState { name: "qemu_system_shutdown_request", enable: true };
+                self.encode(&on, Waiting::TraceShutdown)
+            }
             Query::Reset => self.encode(&SystemReset, Waiting::Reset),
         };
         self.waiting.insert(waiting.0, waiting.1);

@@ -10,6 +10,9 @@
 //! 4. `status.json`, phase `started`, is there before anybody is told that the guest was started. Without it, a process
 //!    that is in `process` is a start that nobody waits for any more, and is ended.
 //!
+//! A guest that is launched anew by another QEMU says so in `status.json` before its QEMU is asked to end, and its
+//! directory stays, with this file and `live.xml` alone, until the new guest is in one of its own and has been started.
+//!
 //! Process numbers come again; a process is known by its number, its start time and the boot that it belongs to.
 
 use std::fs::{self, OpenOptions};
@@ -78,6 +81,13 @@ pub struct Record {
     /// It is to end with the connection of the client that started it.
     #[serde(default)]
     pub bound: bool,
+    /// It ends to be launched anew, from what it ran as: whoever finds its QEMU gone does that. Its directory stays until
+    /// that is done.
+    #[serde(default)]
+    pub relaunch: bool,
+    /// QEMU's log tells when a shutdown is asked for.
+    #[serde(default)]
+    pub traced: bool,
     /// What a later form says beyond this one.
     #[serde(flatten)]
     pub later: serde_json::Map<String, serde_json::Value>,
@@ -140,6 +150,8 @@ impl Record {
             allowed: Vec::new(),
             warned: Vec::new(),
             bound: false,
+            relaunch: false,
+            traced: false,
             later: serde_json::Map::new(),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-use super::record::{PROCESS, STATUS};
+use super::record::{LIVE, PROCESS, STATUS};
 
 /// How long a path `sockaddr_un` takes, without its final NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -112,6 +112,18 @@ impl RunDir {
     /// Whether it belongs to a guest in the background.
     pub fn has_record(&self) -> bool {
         self.path.join(STATUS).exists()
+    }
+
+    /// Its guest is gone and is to be launched anew: what it was stays on record until that is done.
+    pub(crate) fn leave_record(self) {
+        crate::isolate::release(&self.path);
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if [STATUS, LIVE].iter().all(|kept| entry.file_name() != *kept) {
+                let path = entry.path();
+                // What cannot be removed now goes with the directory.
+                let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+            }
+        }
     }
 
     /// Its guest is gone, and so it goes.

@@ -136,6 +136,11 @@ impl State {
         .into()
     }
 
+    /// Whether it is ending to be launched anew.
+    pub fn is_relaunching(&self) -> bool {
+        self.end == Some(End::Relaunch)
+    }
+
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Ended
     }
@@ -268,7 +273,10 @@ impl State {
             }
             (Phase::Listing, Answer::Chardevs(chardevs)) => {
                 match self.goals.life {
-                    Life::Background(_) => actions.push(Action::Tell(Milestone::Listed(chardevs))),
+                    Life::Background(_) => {
+                        actions.push(Action::Tell(Milestone::Listed(chardevs)));
+                        actions.push(Action::Ask(Query::TraceShutdown));
+                    }
                     Life::Foreground if self.goals.resume == Resume::Yes => {
                         actions.push(Action::OpenConsole(chardevs));
                     }
@@ -287,8 +295,10 @@ impl State {
             }
             (Phase::Resetting, Answer::WasReset) => actions.push(Action::Ask(Query::Continue)),
             (Phase::Resetting, Answer::Continued) => self.enter(Phase::Running, actions),
+            (_, Answer::Traced) => actions.push(Action::Tell(Milestone::Traced)),
             (Phase::Held | Phase::Running | Phase::Still(_), Answer::Negotiated) => {
                 actions.push(Action::Ask(Query::Status));
+                actions.push(Action::Ask(Query::TraceShutdown));
             }
             (Phase::Held | Phase::Running | Phase::Still(_), Answer::Status(status)) => {
                 match self.goals.life {
@@ -408,9 +418,7 @@ impl State {
             RunState::InternalError if was != Phase::Still(Still::Failed) => {
                 self.stand_still(Still::Failed, actions);
             }
-            RunState::Shutdown if was != Phase::Still(Still::ShutDown) => {
-                self.on_shutdown(true, "guest-shutdown".into(), actions);
-            }
+            RunState::Shutdown if was != Phase::Still(Still::ShutDown) => actions.push(Action::FindCause),
             RunState::GuestPanicked if was != Phase::Still(Still::Panicked) => self.on_panic(actions),
             _ => {}
         }

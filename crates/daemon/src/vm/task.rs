@@ -27,13 +27,16 @@ use super::life::RunState;
 use super::monitor::Monitor;
 use super::rundir::RunDir;
 use super::state::{Action, Event, Evidence, Goals, Milestone, State, Verdict};
-use super::words::LastWords;
+use super::words::{LastWords, POWERED_OFF, why_shut_down};
 use crate::cgroup::Group;
 use crate::isolate::Confinement;
-use crate::process::{Lifetime, MemoryLock, Process, Spawn};
+use crate::process::{Lifetime, MemoryLock, Process, Spawn, SpawnError};
 
 /// How long the console's last output may take to reach its reader.
 const CONSOLE_DRAIN: Duration = Duration::from_secs(5);
+/// What is said where the kernel has ended something of the guest.
+pub(super) const OUT_OF_MEMORY: &[u8] =
+    b"\nthe memory limit of its control group was reached, and the kernel killed it (`virsh memtune` shows it)\n";
 /// How much of what a dead QEMU left in its pipe is read.
 const LAST_READ: usize = 1 << 20;
 
@@ -369,12 +372,24 @@ impl<O: FnMut(Notice)> Task<O> {
             }
             Action::Terminate => self.signal(Signal::TERM),
             Action::Kill => self.signal(Signal::KILL),
+            Action::FindCause => Some(Event::Shutdown { guest: true, reason: self.cause().to_owned() }),
             Action::Tell(milestone) => {
                 (self.observer)(Notice::Milestone(milestone));
                 None
             }
             // The loop returns on it.
             Action::Finish(_) => None,
+        }
+    }
+
+    /// Why the guest has shut down while nobody listened.
+    fn cause(&self) -> &'static str {
+        let is_traced = |background: &Background| background.guest.record().traced;
+        match &self.log {
+            Some(log) if self.background.as_ref().is_some_and(is_traced) => {
+                why_shut_down(&log.path, log.start)
+            }
+            _ => POWERED_OFF,
         }
     }
 
@@ -402,16 +417,40 @@ impl<O: FnMut(Notice)> Task<O> {
         let listener = self.listener.take().ok_or_else(started_before)?;
         let monitor = Monitor::connect(&run_dir.monitor())
             .map_err(|error| format!("connect to QEMU's QMP socket: {error}"))?;
+        let (process, output) = match self.spawn_into_group(&listener)? {
+            // Somebody has removed what was empty, which is no reason to run without a limit.
+            Err(error) if error.is_lost_group() => {
+                self.make_group_again(&error)?;
+                self.spawn_into_group(&listener)?
+            }
+            spawned => spawned,
+        }
+        .map_err(|error| crate::chain(&error))?;
+        self.inherited.clear();
+        if let Some(background) = &self.background {
+            background.guest.spawned(process.pid());
+            self.group.as_mut().into_iter().for_each(Group::outlive);
+        }
+        self.process = Some(process.watch().map_err(|error| format!("watch QEMU by its pidfd: {error}"))?);
+        self.monitor = Some(monitor);
+        self.output = output;
+        Ok(())
+    }
+
+    /// QEMU's process, and what is to be read of it.
+    fn spawn_into_group(
+        &self,
+        listener: &UnixListener,
+    ) -> Result<Result<(Process, Option<pipe::Receiver>), SpawnError>, String> {
         let (writer, second, output) = self.outputs().map_err(|error| format!("QEMU's output: {error}"))?;
-        let record = match &self.background {
-            None => None,
-            Some(_) => Some(run_dir.process_record().map_err(|error| {
+        let record = match (&self.background, &self.run_dir) {
+            (Some(_), Some(run_dir)) => Some(run_dir.process_record().map_err(|error| {
                 format!("write down QEMU's process in `{}`: {error}", run_dir.path().display())
             })?),
+            _ => None,
         };
-        let others = std::mem::take(&mut self.inherited);
         let inherited: Vec<_> =
-            [listener.as_fd()].into_iter().chain(others.iter().map(AsFd::as_fd)).collect();
+            [listener.as_fd()].into_iter().chain(self.inherited.iter().map(AsFd::as_fd)).collect();
         let spawn = Spawn {
             program: &self.emulator,
             arguments: &self.arguments,
@@ -428,14 +467,17 @@ impl<O: FnMut(Notice)> Task<O> {
             stdout: writer,
             stderr: second,
         };
-        let process = spawn.spawn().map_err(|error| crate::chain(&error))?;
+        Ok(spawn.spawn().map(|process| (process, output)))
+    }
+
+    fn make_group_again(&mut self, lost: &SpawnError) -> Result<(), String> {
+        let again = self.group.as_ref().and_then(Group::again).ok_or_else(|| crate::chain(lost))?;
+        let group = again.map_err(|error| crate::chain(&error))?;
+        tracing::warn!(group = %group.path().display(), "a guest's control group was lost; it gets another");
         if let Some(background) = &self.background {
-            background.guest.spawned(process.pid());
-            self.group.as_mut().into_iter().for_each(Group::outlive);
+            background.guest.moved(group.path());
         }
-        self.process = Some(process.watch().map_err(|error| format!("watch QEMU by its pidfd: {error}"))?);
-        self.monitor = Some(monitor);
-        self.output = output;
+        self.group = Some(group);
         Ok(())
     }
 
@@ -455,7 +497,7 @@ impl<O: FnMut(Notice)> Task<O> {
             process.into_inner().end();
         }
         if let Some(log) = &self.log {
-            self.words.read_end(log);
+            self.words.read_end(&log.path, log.start);
         }
         let memory_peak = self.group.as_ref().and_then(Group::peak);
         if let Some(output) = &self.output {
@@ -474,10 +516,22 @@ impl<O: FnMut(Notice)> Task<O> {
         {
             tracing::warn!("the console's reader stalls; its last output is lost");
         }
-        if let Some(run_dir) = self.run_dir.take() {
-            run_dir.remove();
+        if let Some(group) = self.group.take() {
+            if group.ran_out_of_memory() {
+                self.words.push(OUT_OF_MEMORY);
+            }
+            // What is left there ends in its own time.
+            let cleared = tokio::task::spawn_blocking(move || group.clear());
+            let _ = cleared.await;
         }
-        drop(self.group.take());
+        if let Some(run_dir) = self.run_dir.take() {
+            let is_relaunched = |background: &Background| background.guest.is_relaunched();
+            if end == End::Relaunch && self.background.as_ref().is_some_and(is_relaunched) {
+                run_dir.leave_record();
+            } else {
+                run_dir.remove();
+            }
+        }
         let outcome = Outcome { end, last_words: self.words.into_lines(), memory_peak };
         if let Some(background) = self.background {
             background.guest.end(outcome.clone(), background.afterwards);

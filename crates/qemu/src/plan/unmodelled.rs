@@ -32,7 +32,8 @@ pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     add(&mut list, is_off(features.hap), "feature hap: hardware-assisted paging is not turned off");
     add(&mut list, domain.os.bios.use_serial.is_some_and(Switch::is_on), "bios useserial");
     let reboot = domain.on_reboot.is_some_and(|action| action != LifecycleAction::Restart);
-    add(&mut list, reboot, "on_reboot: a guest that reboots is restarted");
+    // Who tunes a guest also sees to what becomes of it.
+    add(&mut list, reboot && !here.is_tuned, "on_reboot: a guest that reboots is restarted");
     list
 }
 

@@ -178,6 +178,22 @@ impl Command for SetRebootAction {
     }
 }
 
+/// `trace-event-set-state`: whether QEMU writes a line for each event of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceEventSetState {
+    pub name: &'static str,
+    pub enable: bool,
+}
+
+impl Command for TraceEventSetState {
+    const NAME: &'static str = "trace-event-set-state";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::from_iter([("name".into(), self.name.into()), ("enable".into(), self.enable.into())])
+    }
+}
+
 /// `sev-inject-launch-secret`: hands the platform an encrypted secret (AMD 55766 §6.6) while the guest is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SevInjectLaunchSecret {

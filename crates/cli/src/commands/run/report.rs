@@ -185,6 +185,7 @@ impl Reporter {
             Milestone::Stopping => self.spin("stopping QEMU"),
             // What only guests in the background go through, and what ends one in the foreground.
             Milestone::Listed(_)
+            | Milestone::Traced
             | Milestone::SetUp
             | Milestone::Held
             | Milestone::Unpaused

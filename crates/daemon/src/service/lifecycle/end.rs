@@ -1,5 +1,6 @@
 //! The end of guests: what is said of it, and what follows from it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use rpc::remote::event::lifecycle;
@@ -55,7 +56,7 @@ fn ended(
         state.updated = false;
         state.messages = if bad { vec![words] } else { Vec::new() };
     }
-    let relaunch = outcome.end == End::Relaunch && !guest.is_doomed();
+    let relaunch = outcome.end == End::Relaunch && guest.is_relaunched();
     if was_up {
         if relaunch {
             service.events.publish(&vm.about(), &Happening::Reboot);
@@ -65,18 +66,26 @@ fn ended(
     if relaunch {
         let how =
             How { paused: record.paused, reset_nvram: false, bound_to, text: Some(as_it_ran(&guest.live())) };
-        let (service, vm) = (Arc::clone(service), Arc::clone(vm));
-        tokio::spawn(async move {
-            if let Err(error) = start(&service, &vm, how).await {
-                tracing::error!(domain = %vm.name(), %error, "the guest rebooted and cannot be launched anew");
-                locked(&vm.state)
-                    .messages
-                    .push(format!("it cannot be launched anew after its reboot: {error}"));
-            }
-        });
+        tokio::spawn(launch_anew(Arc::clone(service), Arc::clone(vm), how, guest.run_dir().to_owned()));
         return;
     }
+    if outcome.end == End::Relaunch {
+        // Somebody ended it at the last moment; most often nothing is left.
+        let _ = std::fs::remove_dir_all(guest.run_dir());
+    }
     settle(service, vm);
+}
+
+/// Launches a guest anew that rebooted or crashed. What is on record of its last life tells a daemon that comes after
+/// this one to do so, and goes when it is done, or cannot be.
+pub(super) async fn launch_anew(service: Arc<Service>, vm: Arc<Vm>, how: How, record: PathBuf) {
+    if let Err(error) = start(&service, &vm, how).await {
+        tracing::error!(domain = %vm.name(), %error, "the guest rebooted and cannot be launched anew");
+        locked(&vm.state).messages.push(format!("it cannot be launched anew after its reboot: {error}"));
+    }
+    if let Err(error) = tokio::fs::remove_dir_all(&record).await {
+        tracing::warn!(path = %record.display(), %error, "a run directory stays behind");
+    }
 }
 
 /// Takes a domain that is nothing without its guest out of the table, as soon as nobody is making something of it.
@@ -113,10 +122,16 @@ fn stopped(end: &End) -> (i32, i32) {
 
 /// What is said first, QEMU's last words where the end is its own, and what lint warned of when the guest was started.
 pub(super) fn with_last_words(first: String, outcome: &Outcome, warned: &[String]) -> String {
+    let words: &[String] = if outcome.end.is_qemus_own() { &outcome.last_words } else { &[] };
+    with_words(first, words, warned)
+}
+
+/// The same of a guest of which only that is known.
+pub(super) fn with_words(first: String, last_words: &[String], warned: &[String]) -> String {
     let mut said = first;
-    if outcome.end.is_qemus_own() && !outcome.last_words.is_empty() {
+    if !last_words.is_empty() {
         said.push_str(if said.is_empty() { "" } else { "; QEMU's last words: " });
-        said.push_str(&outcome.last_words.join("\n"));
+        said.push_str(&last_words.join("\n"));
     }
     if !warned.is_empty() {
         said.push_str("; lint had warned: ");

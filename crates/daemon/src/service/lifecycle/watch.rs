@@ -75,6 +75,7 @@ fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Mile
             locked(&vm.state).messages.push(format!("QEMU cannot be talked to: {why}"));
         }
         Milestone::Listed(_)
+        | Milestone::Traced
         | Milestone::SetUp
         | Milestone::Spawned
         | Milestone::Greeted

@@ -121,6 +121,8 @@ pub enum Answer {
     Quitting,
     /// A reset of the guest will end it.
     RebootBound,
+    /// From now on QEMU's log tells of shutdowns.
+    Traced,
     WasReset,
 }
 
@@ -137,6 +139,8 @@ pub enum Query {
     Quit,
     /// Have a reset of the guest end it.
     BindReboot,
+    /// Have QEMU write into its log when a shutdown is asked for: a guest may shut down while nobody listens.
+    TraceShutdown,
     Reset,
 }
 
@@ -153,6 +157,8 @@ pub enum Action {
     Deadline(Option<Duration>),
     Terminate,
     Kill,
+    /// Find out why the guest has shut down while nobody listened, and bring back [`Event::Shutdown`].
+    FindCause,
     Tell(Milestone),
     Finish(End),
 }
@@ -171,6 +177,8 @@ pub enum Milestone {
     Injected,
     /// What the guest's character devices are connected to.
     Listed(Vec<Chardev>),
+    /// QEMU's log tells of shutdowns.
+    Traced,
     /// It has not run, and may be tuned: see [`Event::Tuned`].
     SetUp,
     /// It is set up, and stays paused.

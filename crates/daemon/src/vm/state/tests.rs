@@ -317,9 +317,11 @@ fn a_guest_that_was_taken_over_is_asked_how_it_is() {
     let (state, actions) = state.on(Event::Greeted);
     assert_eq!(actions.last(), Some(&Action::Ask(Query::Negotiate)));
     let (state, actions) = state.on(Event::Answered(Answer::Negotiated));
-    assert_eq!(actions, [Action::Ask(Query::Status)]);
+    assert_eq!(actions, [Action::Ask(Query::Status), Action::Ask(Query::TraceShutdown)]);
     // It shut down while nobody looked.
     let (state, actions) = state.on(Event::Answered(Answer::Status(RunState::Shutdown)));
+    assert_eq!(actions, [Action::FindCause]);
+    let (state, actions) = state.on(Event::Shutdown { guest: true, reason: "guest-shutdown".into() });
     assert_eq!(actions.last(), Some(&Action::Ask(Query::Quit)));
     let (_, actions) = state.on(Event::Exited(ExitKind::Unknown));
     assert_eq!(actions.last(), Some(&Action::Finish(End::GuestEnded)));
@@ -403,6 +405,25 @@ fn any_goals() -> impl Strategy<Value = Goals> {
     })
 }
 
+#[test]
+fn a_guest_that_rebooted_while_nobody_listened_is_launched_anew() {
+    let goals = Goals {
+        confidential: true,
+        attest: false,
+        resume: Resume::Hold,
+        life: Life::Background(Reactions::USUAL),
+    };
+    let adopted = || State::new(goals.clone()).on(Event::Adopt(Standing::Running { unpaused: false })).0;
+    let (state, actions) = adopted().on(Event::Answered(Answer::Status(RunState::Shutdown)));
+    assert_eq!(actions, [Action::FindCause]);
+    let told = |reason: &str| Event::Shutdown { guest: true, reason: reason.into() };
+    let ends = |state: &State, reason| state.clone().on(told(reason)).0.end;
+    assert_eq!(ends(&state, "guest-reset"), Some(End::Relaunch));
+    assert_eq!(ends(&state, "guest-shutdown"), Some(End::GuestEnded));
+    // The daemon before this one was about to.
+    assert!(adopted().on(Event::RelaunchWanted).0.is_relaunching());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -446,7 +467,7 @@ proptest! {
                         let given_up = before.phase == Phase::Killing;
                         prop_assert!(!spawned || exited || failed || given_up, "leaves QEMU behind");
                     }
-                    Action::Ask(_) | Action::OpenConsole(_) | Action::Tell(_) => {}
+                    Action::Ask(_) | Action::OpenConsole(_) | Action::FindCause | Action::Tell(_) => {}
                 }
             }
             prop_assert_eq!(state.is_over(), finishes == 1);

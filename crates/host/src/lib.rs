@@ -9,6 +9,7 @@ mod assume;
 mod description;
 mod facts;
 mod keys;
+mod likeness;
 mod probe;
 mod root;
 pub mod settings;
@@ -21,5 +22,6 @@ pub use facts::{
     MemoryEncryption, ModuleOptions, Platform, PlatformState, Selinux, Slice, SnpPlatform, Tables, User,
 };
 pub use keys::page;
+pub use likeness::{LikenessError, take_over};
 pub use probe::{firmware_image, kvm_vcpus, platform_status, probe};
 pub use root::Root;

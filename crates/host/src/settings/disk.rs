@@ -7,11 +7,10 @@
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
-use rustix::io::Errno;
+use crate::likeness::take_over;
 
 /// Who carries the steps out.
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl Disk {
         self.step(|| file.write_all(first))?;
         self.step(|| file.write_all(second))?;
         match File::open(place) {
-            Ok(old) => self.step(|| resemble(&file, &old))?,
+            Ok(old) => self.step(|| take_over(&old, &file).map_err(io::Error::other))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -119,29 +118,4 @@ fn forget(place: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-/// Gives a file the owner, mode and extended attributes (SELinux's label, access control lists) of another.
-fn resemble(new: &File, old: &File) -> io::Result<()> {
-    let (owner, wanted) = (new.metadata()?, old.metadata()?);
-    if (owner.uid(), owner.gid()) != (wanted.uid(), wanted.gid()) {
-        fchown(new, Some(wanted.uid()), Some(wanted.gid()))?;
-    }
-    if owner.mode() != wanted.mode() {
-        new.set_permissions(wanted.permissions())?;
-    }
-    let mut names = vec![0; 1 << 16];
-    let length = match flistxattr(old, &mut names) {
-        // The EFI system partition has none.
-        Err(Errno::OPNOTSUPP) => 0,
-        other => other?,
-    };
-    for name in
-        names.get(..length).unwrap_or_default().split(|byte| *byte == 0).filter(|name| !name.is_empty())
-    {
-        let mut value = vec![0; 1 << 16];
-        let length = fgetxattr(old, name, &mut value)?;
-        fsetxattr(new, name, value.get(..length).unwrap_or_default(), XattrFlags::empty())?;
-    }
-    Ok(())
 }

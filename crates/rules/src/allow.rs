@@ -23,7 +23,7 @@ pub struct Allowed {
 /// A word that names no rule, or one that cannot be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownRule {
-    #[error("there is no rule `{0}`")]
+    #[error("there is no rule `{0}`; `sevirt explain --list` lists them")]
     Unknown(String),
     #[error("rule {0} cannot be allowed: what it finds is never obeyed as written")]
     Fixed(&'static str),

@@ -14,12 +14,12 @@ use crate::rules::{
     malformed_content, malformed_session, malformed_snp_blob, memory_beyond_host, memory_hotplug,
     migratable_cpu, missing_firmware, missing_policy, network_option_rom, no_secret_area,
     no_suitable_firmware, non_transitional_for_old_libvirt, not_confidential, policy_for_newer_platform,
-    policy_refused_by_kvm, registers_in_the_clear, reserved_policy_bits, reset_of_encrypted_state,
-    rng_without_backend, several_launch_securities, shared_keys, shared_variables, smm_with_encrypted_state,
-    smt_forbidden, snapshot_with_memory, snp_firmware_in_flash, snp_memory_backing, stateless_with_variables,
-    superfluous_virtio_iommu, suspend_to_disk, suspend_to_memory, swap_limit, unavailable_technology,
-    unknown_allowance, unmeasured_kernel, unmeasured_secure_boot, unmodelled_content, unpinned_memory,
-    unsupported_launch_security, virtio_blk_for_old_guest, virtio_without_iommu,
+    policy_refused_by_kvm, refused_content, registers_in_the_clear, reserved_policy_bits,
+    reset_of_encrypted_state, rng_without_backend, several_launch_securities, shared_keys, shared_variables,
+    smm_with_encrypted_state, smt_forbidden, snapshot_with_memory, snp_firmware_in_flash, snp_memory_backing,
+    stateless_with_variables, superfluous_virtio_iommu, suspend_to_disk, suspend_to_memory, swap_limit,
+    unavailable_technology, unknown_allowance, unmeasured_kernel, unmeasured_secure_boot, unmodelled_content,
+    unpinned_memory, unsupported_launch_security, virtio_blk_for_old_guest, virtio_without_iommu,
     virtio_without_non_transitional_model, writable_firmware, wrong_c_bit,
 };
 use crate::subject::Subject;
@@ -112,6 +112,7 @@ pub static TABLE: &[Entry] = &[
     Entry { rule: &malformed_content::RULE, check: malformed_content::check },
     Entry { rule: &unmodelled_content::RULE, check: unmodelled_content::check },
     Entry { rule: &unknown_allowance::RULE, check: unknown_allowance::check },
+    Entry { rule: &refused_content::RULE, check: refused_content::check },
 ];
 
 /// Every rule, about domains and about hosts, sorted by code.

@@ -5,6 +5,7 @@ mod formats;
 #[path = "../lab/page.rs"]
 mod lab_page;
 mod many;
+mod refused;
 mod secure;
 mod writing;
 

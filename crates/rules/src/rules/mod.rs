@@ -80,5 +80,6 @@ pub(crate) mod wrong_c_bit;
 
 pub(crate) mod ill_formed_document;
 pub(crate) mod malformed_content;
+pub(crate) mod refused_content;
 pub(crate) mod unknown_allowance;
 pub(crate) mod unmodelled_content;

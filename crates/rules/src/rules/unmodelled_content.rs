@@ -4,7 +4,7 @@ use domain::{Problem, ProblemKind};
 
 use crate::finding::Finding;
 use crate::rule::{Page, Rule, Severity};
-use crate::rules::unsupported_launch_security;
+use crate::rules::{refused_content, unsupported_launch_security};
 use crate::subject::Subject;
 
 pub(crate) static RULE: Rule = Rule {
@@ -27,9 +27,12 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     // Launch security that cannot be run is an error, by a rule of its own.
     let foreign = !unsupported_launch_security::check(subject).is_empty();
     let told = |problem: &Problem| foreign && problem.path == "launchSecurity";
-    let unmodelled = subject.problems.iter().filter(|problem| problem.kind == ProblemKind::NotModelled);
+    let mut unmodelled =
+        subject.problems.iter().filter(|problem| problem.kind == ProblemKind::NotModelled).peekable();
+    // What the guest is not started without is an error, by another rule.
+    let refused = if unmodelled.peek().is_some() { refused_content::check(subject) } else { Vec::new() };
     unmodelled
-        .filter(|problem| !told(problem))
+        .filter(|problem| !told(problem) && !refused_content::tells_of(&refused, problem.span))
         .map(|problem| RULE.finding(problem.span, problem.to_string()).help("the guest starts without it"))
         .collect()
 }

@@ -180,8 +180,6 @@ struct Ready {
 fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     let document = Document::parse(text).map_err(|error| xml::ill_formed(&error))?;
     let (domain, problems) = Domain::read(&document);
-    let reactions = Reactions::of(&domain)
-        .map_err(|error| Box::new(RemoteError::config_unsupported(error.to_string())))?;
     let facts = service.host.facts_about(&domain);
     let report = rules::lint_read(&document, domain, &problems, &facts, &Allowed::default());
     let errors: Vec<&Finding> =
@@ -200,6 +198,9 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     let warned = report.findings.iter().filter(|finding| finding.severity == Severity::Warning);
     let warned = warned.map(said).collect();
     let domain = report.domain;
+    // Lint has refused what cannot be carried out.
+    let reactions = Reactions::of(&domain)
+        .map_err(|error| Box::new(RemoteError::config_unsupported(error.to_string())))?;
     let technology = domain.launch_security.as_ref().and_then(Technology::of);
     let caps = service.host.caps(&crate::start::emulator(&domain))?;
     refuse_shared_variables(service, &domain, how)?;

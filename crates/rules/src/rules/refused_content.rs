@@ -1,0 +1,199 @@
+//! XML005: content that is understood and that sevirt cannot give, so that it does not start the guest.
+//!
+//! A start has no validator of its own: what the plan of a start refuses for what a domain says is told here before.
+
+use domain::{Edit, Element, Span};
+
+use crate::finding::{Finding, MOST};
+use crate::fix::Fix;
+use crate::rule::{Page, Rule, Severity};
+use crate::subject::Subject;
+
+pub(crate) static RULE: Rule = Rule {
+    code: "XML005",
+    name: "refused-content",
+    severity: Severity::Error,
+    allowable: false,
+    page: Page {
+        what: "A disk, an interface, a display or another device of a kind that sevirt does not have: network disks, \
+               macvtap, passt, a TPM that swtpm is to emulate, an IDE disk on Q35; or an action on a guest's end that it does \
+               not carry out.",
+        why: "Without it this would be another guest, so it is not started without it.",
+        example: "<disk type='network' device='disk'>\n  <source protocol='rbd' name='pool/guest'/>\n  <target dev='sda' \
+                  bus='scsi'/>\n</disk>",
+        fix: "Write what the finding proposes. `sevirt fix` writes `restart` for `rename-restart`: it is a safe fix, because \
+              the guest could not start before.",
+        since: "0.1",
+        source: "libvirt, \"Domain XML format\", sections \"Devices\" and \"Events configuration\".",
+    },
+};
+
+/// What is refused, and what to write instead.
+struct Refusal {
+    span: Span,
+    what: String,
+    instead: &'static str,
+}
+
+pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
+    let told = |refusal: Refusal| {
+        RULE.finding(refusal.span, format!("{} is not supported, so the guest is not started", refusal.what))
+            .help(refusal.instead)
+    };
+    let devices = subject.element(&["devices"]).into_iter().flat_map(|devices| devices.children());
+    let is_q35 =
+        subject.domain.os.machine.as_deref().is_some_and(|it| it == "q35" || it.starts_with("pc-q35"));
+    let refused = devices.filter_map(|device| refused(device, is_q35));
+    let mut findings: Vec<Finding> = refused.take(MOST).map(told).collect();
+    findings.extend(
+        ["on_poweroff", "on_reboot", "on_crash"].into_iter().filter_map(|event| action(subject, event)),
+    );
+    findings
+}
+
+/// Whether all that is wrong at that place is said by this rule.
+pub(crate) fn tells_of(findings: &[Finding], span: Span) -> bool {
+    findings.iter().any(|finding| finding.span == span)
+}
+
+fn refused(device: Element<'_>, is_q35: bool) -> Option<Refusal> {
+    match device.name() {
+        "disk" => disk(device, is_q35),
+        "controller" => ide(device, device, "type", is_q35),
+        "interface" => interface(device),
+        "graphics" => graphics(device),
+        "video" => {
+            let driver = device.child("driver")?;
+            let what =
+                is(driver, "name", "vhostuser").then_some("a video card that another process draws")?;
+            Some(refusal(driver, what, "leave `<driver name='vhostuser'/>` out"))
+        }
+        "tpm" => {
+            let backend = device.child("backend").filter(|backend| is(*backend, "type", "emulator"))?;
+            let instead =
+                "start swtpm beforehand and write `<backend type='external'>`, or leave the TPM out";
+            Some(refusal(backend, "a TPM that sevirt is to emulate", instead))
+        }
+        "vsock" => {
+            let cid = device.child("cid");
+            if cid.is_some_and(|cid| cid.attribute("address").is_some()) {
+                return None;
+            }
+            let what = "a vsock device without a number of its own";
+            Some(refusal(
+                cid.unwrap_or(device),
+                what,
+                "write `<cid auto='no' address='3'/>`, another number for each guest",
+            ))
+        }
+        "watchdog" => is(device, "model", "diag288").then(|| {
+            refusal(device, "a watchdog of another architecture", "use the model `itco` or `i6300esb`")
+        }),
+        "serial" | "parallel" | "console" | "channel" => character_device(device),
+        _ => None,
+    }
+}
+
+fn disk(disk: Element<'_>, is_q35: bool) -> Option<Refusal> {
+    let images = disk.descendants().filter(|element| matches!(element.name(), "disk" | "backingStore"));
+    for image in images {
+        let kind = image.attribute("type").map(|kind| kind.value());
+        if let Some(kind) = kind.filter(|kind| !matches!(&**kind, "" | "file" | "block")) {
+            let place = image.child("source").unwrap_or(image);
+            let what = format!("a disk of type `{kind}`");
+            return Some(refusal(place, what, "use a disk of type `file` or `block`"));
+        }
+        let format = image.child(if image.name() == "disk" { "driver" } else { "format" });
+        let format = format.and_then(|format| format.attribute("type"));
+        if let Some(format) = format.filter(|it| matches!(&*it.value(), "fat" | "luks" | "vhd" | "aio")) {
+            let what = format!("an image of format `{}`", format.value());
+            let instead = "use another format; a guest can encrypt its disk itself";
+            return Some(Refusal { span: format.value_span(), what, instead });
+        }
+    }
+    ide(disk, disk.child("target")?, "bus", is_q35)
+}
+
+/// Q35 has no IDE, and the legacy PC one controller.
+fn ide(device: Element<'_>, place: Element<'_>, attribute: &str, is_q35: bool) -> Option<Refusal> {
+    if !is(place, attribute, "ide") {
+        return None;
+    }
+    let further = device.attribute("index").is_some_and(|index| !matches!(index.value().trim(), "" | "0"));
+    match (is_q35, further) {
+        (true, _) => Some(refusal(place, "IDE on a Q35 machine", "use the bus `sata`, `scsi` or `virtio`")),
+        (false, true) => {
+            let what = "an IDE controller beside the machine's own";
+            Some(refusal(place, what, "use the bus `sata`, `scsi` or `virtio` for further disks"))
+        }
+        (false, false) => None,
+    }
+}
+
+fn interface(interface: Element<'_>) -> Option<Refusal> {
+    let kind = interface.attribute("type")?.value();
+    if !matches!(&*kind, "user" | "bridge" | "ethernet" | "network") {
+        let what = format!("an interface of type `{kind}`");
+        return Some(refusal(interface, what, "use the type `network`, `bridge` or `user`"));
+    }
+    let backend = interface.child("backend").filter(|backend| is(*backend, "type", "passt"))?;
+    Some(refusal(backend, "passt", "leave `<backend>` out: QEMU itself is the user-mode network then"))
+}
+
+fn graphics(graphics: Element<'_>) -> Option<Refusal> {
+    let kind = graphics.attribute("type")?.value();
+    match &*kind {
+        "vnc" | "spice" | "sdl" | "egl-headless" => None,
+        "dbus" if is(graphics, "p2p", "yes") || graphics.attribute("address").is_some() => None,
+        "dbus" => {
+            let what = "a D-Bus display that is neither peer-to-peer nor has an address";
+            Some(refusal(graphics, what, "write `p2p='yes'`, or the bus's address"))
+        }
+        _ => Some(refusal(graphics, format!("a display of type `{kind}`"), "use the type `vnc` or `spice`")),
+    }
+}
+
+fn character_device(device: Element<'_>) -> Option<Refusal> {
+    if !is(device, "type", "tcp") {
+        return None;
+    }
+    let protocol = device.child("protocol").and_then(|protocol| protocol.attribute("type"));
+    if let Some(protocol) = protocol.filter(|it| matches!(&*it.value(), "telnets" | "tls")) {
+        let what = format!("a character device with protocol `{}`", protocol.value());
+        return Some(Refusal {
+            span: protocol.value_span(),
+            what,
+            instead: "use the protocol `raw` or `telnet`",
+        });
+    }
+    let source = device.child("source").filter(|source| is(*source, "tls", "yes"))?;
+    Some(refusal(source, "a character device with TLS", "leave `tls` out, and use a tunnel"))
+}
+
+fn action(subject: &Subject<'_>, event: &'static str) -> Option<Finding> {
+    let element = subject.element(&[event])?;
+    let text = element.text();
+    let action = text.trim();
+    // A dump of a confidential guest is a warning of its own (OPS003), with a fix.
+    let instead = match action {
+        "rename-restart" => "restart",
+        "coredump-destroy" if event == "on_crash" => "destroy",
+        "coredump-restart" if event == "on_crash" => "restart",
+        _ => return None,
+    };
+    let message = format!("sevirt does not support the action `{action}` for `{event}`");
+    let finding = RULE.finding(element.text_span(), message).help(format!("write `{instead}`"));
+    Some(if action == "rename-restart" {
+        finding.fix(Fix::safe(format!("write {instead} for {event}"), vec![Edit::set_text(element, instead)]))
+    } else {
+        finding
+    })
+}
+
+fn refusal(place: Element<'_>, what: impl Into<String>, instead: &'static str) -> Refusal {
+    Refusal { span: place.start_tag_span(), what: what.into(), instead }
+}
+
+fn is(element: Element<'_>, attribute: &str, value: &str) -> bool {
+    element.attribute(attribute).is_some_and(|found| found.value() == value)
+}

@@ -1,12 +1,13 @@
 //! The shape of what is known about a host. It is serialised as it stands: `sevirt host facts` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use qemu::firmware::Descriptor;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 pub use access::{AclEntry, AclTag, AppArmor, Device, Selinux, User};
 pub use boot::{Boot, BootLoader, ModuleOptions};
@@ -164,6 +165,9 @@ pub struct Facts {
     pub images: BTreeMap<PathBuf, Fact<FirmwareImage>>,
     /// What each QEMU binary that was asked answered.
     pub emulators: Vec<Emulator>,
+    /// The lists that a file of facts did not have ([`Facts::of_json`]): nothing is known of what would be in them.
+    #[serde(skip)]
+    pub unsaid: BTreeSet<String>,
 }
 
 impl Facts {
@@ -173,17 +177,47 @@ impl Facts {
         self.memory.known().map(|kib| kib.saturating_mul(1024))
     }
 
+    /// The facts in a text of JSON, whole or in part. Of what has no key there nothing is known, which is not the same
+    /// as that it is absent.
+    pub fn of_json(text: &str) -> Result<Self, serde_json::Error> {
+        // Errors of this reader have a place in the text.
+        let _: Self = serde_json::from_str(text)?;
+        let mut json: Value = serde_json::from_str(text)?;
+        let nothing = serde_json::to_value(Self::default())?;
+        let mut unsaid = BTreeSet::new();
+        fill(&mut json, &nothing, &mut unsaid);
+        Ok(Self { unsaid, ..serde_json::from_value(json)? })
+    }
+
     /// What `sevirt host facts --json` prints: the facts, and the keys that are made of them.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Value {
         // Nothing in it has keys that are no text, the one thing that cannot be written as JSON.
         let mut json = serde_json::to_value(self).unwrap_or_default();
-        if let Some(cpu) = json.get_mut("cpu").and_then(serde_json::Value::as_object_mut) {
+        if let Some(cpu) = json.get_mut("cpu").and_then(Value::as_object_mut) {
             let generation = self.cpu.generation().into();
             let place = cpu.keys().position(|key| key == "stepping").map_or(0, |place| place + 1);
             cpu.shift_insert(place, "generation".to_owned(), generation);
         }
         json
+    }
+}
+
+/// Puts what is not known in the place of what is missing; `nothing` has every key, and its facts are absent.
+fn fill(json: &mut Value, nothing: &Value, unsaid: &mut BTreeSet<String>) {
+    let (Some(json), Some(nothing)) = (json.as_object_mut(), nothing.as_object()) else { return };
+    for (key, value) in nothing {
+        match value {
+            Value::Object(_) => fill(json.entry(key.clone()).or_insert(json!({})), value, unsaid),
+            Value::String(_) if !json.contains_key(key) => {
+                let why = "the facts that were given do not say";
+                json.insert(key.clone(), json!({"unreadable": {"path": key, "errno": 0, "why": why}}));
+            }
+            Value::Array(_) if !json.contains_key(key) => {
+                unsaid.insert(key.clone());
+            }
+            _ => {}
+        }
     }
 }
 

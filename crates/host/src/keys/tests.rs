@@ -127,6 +127,7 @@ fn full() -> Facts {
             sev_objects: vec![],
             sev_refusal: Some(String::new()),
         }],
+        unsaid: BTreeSet::new(),
     }
 }
 

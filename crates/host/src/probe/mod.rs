@@ -49,6 +49,7 @@ pub fn probe(root: &Root) -> Facts {
         firmware: firmware::probe(root),
         images: std::collections::BTreeMap::new(),
         emulators: software::emulators(root),
+        unsaid: std::collections::BTreeSet::new(),
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(technology) = subject.technology().filter(|_| asked) else { return Vec::new() };
     let span = choice(subject);
     let Some(selected) = subject.selected() else {
+        if subject.facts.firmware.is_empty() && subject.facts.unsaid.contains("firmware") {
+            return Vec::new();
+        }
         let message = format!("no firmware of this host can be chosen for an {technology} guest");
         let help = match subject.facts.firmware.len() {
             0 => "this host has no firmware descriptors: install OVMF".to_owned(),

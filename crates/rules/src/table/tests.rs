@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use domain::Document;
 use host::Facts;
 
-use crate::fixtures::{facts, folder, read};
+use crate::fixtures::{check_table, facts, folder, read};
 use crate::{Allowed, Finding, Neighbours, Report, Safety, ill_formed, lint};
 
-use super::{TABLE, rule};
+use super::TABLE;
 
 fn fixture(name: &str) -> String {
     read(&folder("test_data").join(format!("{name}.xml")))
@@ -38,40 +38,9 @@ fn of_rule<'f>(findings: &'f [Finding], code: &str) -> Vec<&'f Finding> {
 }
 
 #[test]
-fn the_table_is_sorted_and_unambiguous() {
-    let codes: Vec<_> = TABLE.iter().map(|entry| entry.rule.code).collect();
-    assert!(codes.is_sorted(), "{codes:?}");
-    let words: BTreeSet<_> = TABLE.iter().flat_map(|entry| [entry.rule.code, entry.rule.name]).collect();
-    assert_eq!(words.len(), 2 * TABLE.len(), "a code or a name stands twice");
-    for entry in TABLE {
-        assert_eq!(rule(entry.rule.code), Some(entry.rule));
-        assert_eq!(rule(&entry.rule.code.to_lowercase()), Some(entry.rule));
-        assert_eq!(rule(entry.rule.name), Some(entry.rule));
-    }
-}
-
-#[test]
-fn every_file_is_a_rule_of_its_name() {
-    let mut files: BTreeSet<String> = std::fs::read_dir(folder("src/rules"))
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().path().file_stem()?.to_str().map(str::to_owned))
-        .collect();
-    files.remove("mod");
-    let names = TABLE.iter().map(|entry| entry.rule.name.replace('-', "_")).collect();
-    assert_eq!(files, names);
-}
-
-#[test]
-fn every_page_is_complete() {
-    for entry in TABLE {
-        let page = &entry.rule.page;
-        for (section, text) in
-            [("what", page.what), ("why", page.why), ("fix", page.fix), ("source", page.source)]
-        {
-            assert!(text.ends_with('.'), "{}: {section} is not made of sentences", entry.rule.code);
-        }
-        assert!(!page.example.is_empty() && !page.since.is_empty(), "{}", entry.rule.code);
-    }
+fn the_table_is_in_order_and_complete() {
+    let rules: Vec<_> = TABLE.iter().map(|entry| entry.rule).collect();
+    check_table(&rules, "src/rules");
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub(crate) static RULE: Rule = Rule {
 };
 
 pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
+    if facts.firmware.is_empty() && facts.unsaid.contains("firmware") {
+        let evidence = Evidence::new("firmware", "--facts", "nothing is said");
+        let technologies = candidates(facts);
+        return vec![RULE.unclear(&technologies, "nothing is known of its firmware").evidence([evidence])];
+    }
     let mut findings: Vec<HostFinding> = Vec::new();
     let mut without = Vec::new();
     for technology in candidates(facts) {

@@ -28,6 +28,10 @@ pub(crate) fn check(facts: &Facts) -> Vec<HostFinding> {
     if technologies.is_empty() {
         return Vec::new();
     }
+    if facts.emulators.is_empty() && facts.unsaid.contains("emulators") {
+        let evidence = Evidence::new("emulators", "--facts", "nothing is said");
+        return vec![RULE.unclear(&technologies, "nothing is known of its QEMU").evidence([evidence])];
+    }
     if facts.emulators.iter().all(|emulator| emulator.version == Fact::Absent) {
         let finding = RULE.about(&technologies, "no QEMU was found").evidence([Evidence::new(
             "emulators",

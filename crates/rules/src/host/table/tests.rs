@@ -4,24 +4,15 @@
 //! find; `test_data/CODE.txt` is what must be said.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use host::Facts;
 use serde_json::Value;
 
-use crate::host::{HostFinding, Verdict, check};
-use crate::{Technology, rule};
+use crate::Technology;
+use crate::fixtures::{check_table, folder, read};
+use crate::host::{Effect, HostFinding, Verdict, check};
 
 use super::HOST_TABLE;
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-#[expect(clippy::disallowed_methods, reason = "fixtures are files")]
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 fn good_host() -> Value {
     serde_json::from_str(&read(&folder("test_data/good-host.json"))).unwrap()
@@ -66,41 +57,10 @@ fn told(finding: &HostFinding) -> String {
 }
 
 #[test]
-fn the_table_is_sorted_and_unambiguous() {
-    let codes: Vec<_> = HOST_TABLE.iter().map(|entry| entry.rule.code).collect();
-    assert!(codes.is_sorted(), "{codes:?}");
-    let all = crate::all();
-    let words: BTreeSet<_> = all.iter().flat_map(|rule| [rule.code, rule.name]).collect();
-    assert_eq!(words.len(), 2 * all.len(), "a code or a name stands twice");
-    for entry in HOST_TABLE {
-        assert!(entry.rule.code.starts_with("HOST"));
-        assert_eq!(rule(entry.rule.code), Some(entry.rule));
-        assert_eq!(rule(entry.rule.name), Some(entry.rule));
-    }
-}
-
-#[test]
-fn every_file_is_a_rule_of_its_name() {
-    let mut files: BTreeSet<String> = std::fs::read_dir(folder("src/host/rules"))
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().path().file_stem()?.to_str().map(str::to_owned))
-        .collect();
-    files.remove("mod");
-    let names = HOST_TABLE.iter().map(|entry| entry.rule.name.replace('-', "_")).collect();
-    assert_eq!(files, names);
-}
-
-#[test]
-fn every_page_is_complete() {
-    for entry in HOST_TABLE {
-        let page = &entry.rule.page;
-        for (section, text) in
-            [("what", page.what), ("why", page.why), ("fix", page.fix), ("source", page.source)]
-        {
-            assert!(text.ends_with('.'), "{}: {section} is not made of sentences", entry.rule.code);
-        }
-        assert!(!page.example.is_empty() && !page.since.is_empty(), "{}", entry.rule.code);
-    }
+fn the_table_is_in_order_and_complete() {
+    let rules: Vec<_> = HOST_TABLE.iter().map(|entry| entry.rule).collect();
+    assert!(rules.iter().all(|rule| rule.code.starts_with("HOST")));
+    check_table(&rules, "src/host/rules");
 }
 
 #[test]
@@ -135,6 +95,31 @@ fn nothing_is_said_of_a_host_of_which_nothing_is_known() {
         let verdicts = (judgement.now, judgement.next_boot);
         assert_eq!(verdicts, (Verdict::CouldNotTell, Verdict::CouldNotTell), "{technology}");
     }
+}
+
+/// What a file of facts leaves out is not known; it is not absent.
+#[test]
+fn nothing_is_said_of_what_a_file_of_facts_leaves_out() {
+    let report = check(&Facts::of_json("{}").unwrap());
+    for technology in Technology::ALL {
+        assert_eq!(report.judgement(technology).now, Verdict::CouldNotTell, "{technology}");
+    }
+    // The parts of a good host that decide are enough, but for its programs.
+    let good = good_host();
+    let mut part = serde_json::Map::new();
+    for key in ["cpu", "kernel_release", "kvm", "kvm_amd", "sev_device", "platform", "asids", "qemu_user"] {
+        part.insert(key.to_owned(), good[key].clone());
+    }
+    let part = Facts::of_json(&Value::Object(part).to_string()).unwrap();
+    let report = check(&part);
+    assert_eq!(report.judgement(Technology::Sev).now, Verdict::CouldNotTell);
+    assert!(
+        report.findings.iter().all(|finding| finding.effect != Effect::Prevents),
+        "{:?}",
+        report.findings
+    );
+    let whole = facts(&serde_json::json!({}));
+    assert_eq!(Facts::of_json(&whole.to_json().to_string()).unwrap(), whole);
 }
 
 #[test]

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use daemon::probe::{self, ProbeError};
 use domain::{Document, Domain};
 use host::{AssumeError, Fact, Facts, Root, User};
-
-use crate::commands::run::cached_caps;
 
 /// The options of every command that judges a domain against a host.
 #[derive(Debug, clap::Args)]
@@ -36,15 +35,14 @@ pub(crate) struct HostFacts {
 
 impl FactsArgs {
     /// The tree that is looked at; this machine where the facts come from a file.
-    pub(crate) fn root(&self) -> Root {
-        self.root.clone().map_or_else(Root::live, Root::at)
+    pub(crate) fn root(&self) -> anyhow::Result<Root> {
+        root(self.root.as_deref())
     }
 
     pub(crate) fn gather(&self) -> anyhow::Result<HostFacts> {
-        let (facts, root) = match (&self.facts, &self.root) {
-            (Some(path), _) => (read(path)?, None),
-            (None, Some(directory)) => of(Root::open(directory)?),
-            (None, None) => of(Root::live()),
+        let (facts, root) = match &self.facts {
+            Some(path) => (read(path)?, None),
+            None => of(self.root()?),
         };
         let assumptions =
             self.assume.iter().flat_map(|text| host::assumptions(text)).map(str::to_owned).collect();
@@ -54,6 +52,11 @@ impl FactsArgs {
     }
 }
 
+/// The tree that `--root` names: a copy, or that of a described host; this machine without it.
+pub(crate) fn root(directory: Option<&Path>) -> anyhow::Result<Root> {
+    Ok(directory.map_or_else(|| Ok(Root::live()), Root::open)?)
+}
+
 fn of(root: Root) -> (Facts, Option<Root>) {
     (host::probe(&root), Some(root))
 }
@@ -61,7 +64,7 @@ fn of(root: Root) -> (Facts, Option<Root>) {
 fn read(path: &Path) -> anyhow::Result<Facts> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("read facts file `{shown}`"))?;
-    serde_json::from_str(&text).with_context(|| format!("understand facts file `{shown}`"))
+    Facts::of_json(&text).with_context(|| format!("understand facts file `{shown}`"))
 }
 
 impl HostFacts {
@@ -116,14 +119,21 @@ impl HostFacts {
     }
 
     fn add_emulator(&mut self, path: PathBuf) {
+        self.add_emulator_by(path, |path| cached_caps(path).map(Arc::new));
+    }
+
+    /// What is known of a QEMU binary, by `ask` where it is this machine's.
+    pub(crate) fn add_emulator_by(
+        &mut self,
+        path: PathBuf,
+        ask: impl FnOnce(&Path) -> Result<Arc<qemu::Caps>, ProbeError>,
+    ) {
         if self.facts.emulators.iter().any(|emulator| emulator.path == path) {
             return;
         }
         match &self.root {
             Some(root) => {
-                let emulator = root.emulator(&path).unwrap_or_else(|| {
-                    daemon::emulator::facts(&path, |path| cached_caps(path).map(Arc::new))
-                });
+                let emulator = root.emulator(&path).unwrap_or_else(|| daemon::emulator::facts(&path, ask));
                 self.facts.emulators.push(emulator);
             }
             // Nobody asked it, so there is nothing to say; but what is assumed of QEMU holds for this one too.
@@ -137,4 +147,15 @@ impl HostFacts {
             None => {}
         }
     }
+}
+
+/// Where QEMU's answers are remembered from one run to the next.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    probe::cache_directory(variable("HOME").as_deref(), variable("XDG_CACHE_HOME").as_deref())
+}
+
+/// What the emulator can do, remembered from an earlier start where that still holds.
+pub(crate) fn cached_caps(emulator: &Path) -> Result<qemu::Caps, ProbeError> {
+    probe::caps(emulator, cache().as_deref())
 }

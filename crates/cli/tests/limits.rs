@@ -117,3 +117,39 @@ fn what_cannot_be_read_is_no_verdict() {
     let missing = limits(tree.path(), &["--domains", "/nonexistent"]);
     assert_eq!(missing.status.code(), Some(2));
 }
+
+#[test]
+fn domains_of_sevirt_and_of_libvirt_count_once() {
+    let tree = tree();
+    let domain = |name: &str, uuid: &str| {
+        format!(
+            "<domain type='kvm'><name>{name}</name>{uuid}<memory unit='GiB'>1</memory>\n\
+                 <os><type arch='x86_64' machine='pc-q35-10.0'>hvm</type></os></domain>\n"
+        )
+    };
+    let uuid = |digits: &str| format!("<uuid>c7a5fdbd-edaf-9455-926a-d65c16db{digits}</uuid>");
+    for (path, text) in [
+        ("var/lib/sevirt/domains/imported.xml", domain("imported", &uuid("18AA"))),
+        ("var/lib/sevirt/domains/own.xml", domain("own", &uuid("18bb"))),
+        ("etc/libvirt/qemu/imported.xml", domain("imported", &uuid("18aa"))),
+    ] {
+        let path = tree.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let output = limits(tree.path(), &["--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> =
+        answer["guests"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["imported", "own", "a", "b"]);
+}
+
+#[test]
+fn nothing_is_applied_here_by_the_facts_of_another_host() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sevirt"))
+        .args(["host", "limits", "--facts", "other.json", "--apply"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used with '--"), "{output:?}");
+}

@@ -150,3 +150,63 @@ fn what_can_not_be_told_is_an_error() {
     "#]],
     );
 }
+
+/// All files below a directory, with what is in them.
+fn files(directory: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_described_host_is_changed_below_its_tree_and_back() {
+    let hosts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/test_data/hosts");
+    for name in ["fedora-naples-good", "sev-off-in-kernel", "mem-encrypt-missing", "lost-at-next-boot"] {
+        let copy = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp").arg("-R").arg(hosts.join(name).join(".")).arg(copy.path()).status();
+        assert!(copied.unwrap().success());
+        let run = |action: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_sevirt"))
+                .args(["host", action, "--apply", "--root"])
+                .arg(copy.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{name}: {output:?}");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        let before = files(copy.path());
+        let told = run("enable");
+        assert!(!told.contains("no boot loader's configuration was found"), "{name}: {told}");
+        let after = files(copy.path());
+        for path in after.keys().filter(|path| after.get(*path) != before.get(*path)) {
+            assert!(path.starts_with(copy.path().join("root")), "{name}: {}", path.display());
+        }
+        run("disable");
+        assert_eq!(files(copy.path()), before, "{name}");
+    }
+}
+
+#[test]
+fn a_tree_that_is_not_there_is_not_made() {
+    let place = tempfile::tempdir().unwrap();
+    let gone = place.path().join("gone");
+    for action in [&["enable"][..], &["enable", "--apply"], &["disable"], &["limits", "--apply"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sevirt"))
+            .arg("host")
+            .args(action)
+            .arg("--root")
+            .arg(&gone)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("gone`: No such file"), "{output:?}");
+        assert!(!gone.exists());
+    }
+}

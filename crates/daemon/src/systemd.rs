@@ -1,6 +1,7 @@
 //! systemd's D-Bus interface, as far as guests' memory needs it: a scope for a guest, and the ceiling of a slice.
 //!
-//! The calls are made by `busctl`, which comes with systemd. Their arguments are made by pure functions.
+//! The calls are made by `busctl`, which is there wherever systemd is: a D-Bus library would be the daemon's heaviest
+//! dependency, for three calls. Their arguments are made by pure functions.
 
 use std::io;
 use std::path::{Path, PathBuf};

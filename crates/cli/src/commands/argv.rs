@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use domain::Domain;
 use domain::model::ProblemKind;
 
-use super::run::cached_caps;
 use crate::facts::HostFacts;
+use crate::facts::cached_caps;
 use crate::input::Input;
 use crate::style;
 

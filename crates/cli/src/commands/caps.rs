@@ -12,7 +12,7 @@ use domain::model::DomainKind;
 use qemu::domain_caps::{DomainCaps, DomainCapsError, Wanted};
 use rules::host::Verdict;
 
-use crate::facts::HostFacts;
+use crate::facts::{self, HostFacts};
 
 /// Print what guests this host can run, in the form of `virsh domcapabilities`
 ///
@@ -42,15 +42,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum VirtType {
+    /// The host's processor, by KVM
     Kvm,
     /// QEMU's own emulation, TCG
     Qemu,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache =
-        daemon::probe::cache_directory(variable("HOME").as_deref(), variable("XDG_CACHE_HOME").as_deref());
+    let cache = facts::cache();
     let programs = std::env::var_os("PATH");
     let question = Question {
         emulator: &args.emulator,
@@ -65,9 +64,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cache: cache.as_deref(),
         programs: programs.as_deref(),
     };
-    let facts = HostFacts::live().into_facts();
-    let simulated = facts.simulated.clone();
-    let answer = question.ask(facts).map_err(|error| advised(error, &args.emulator))?;
+    let host = HostFacts::live().into_facts();
+    let simulated = host.simulated.clone();
+    let answer = question.ask(host).map_err(|error| advised(error, &args.emulator))?;
     let text =
         if args.explain { explanation(&answer, simulated.as_deref()) } else { text_of(&answer.document) };
     write(&text).context("write the answer")?;

@@ -50,6 +50,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     out.print(&output.head()?)?;
     let mut failures = Vec::new();
     let sources = input::sources(&args.files);
+    if sources.is_empty() {
+        style::note(&format!("no `.xml` file is below {}: nothing was judged", args.files.join(", ")));
+    }
     let several = sources.len() > 1;
     let mut tally = Tally::default();
     let mut neighbours = Neighbours::default();

@@ -4,6 +4,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,7 @@ use attest::sev::digest::LaunchDigest;
 use attest::sev::secret::{self as launch_secret, Entry};
 use clap::ValueEnum;
 use daemon::isolate::Isolation;
+use daemon::probe;
 use daemon::start::{self, Attest, Options, StartError};
 use daemon::vm::{self, Console, End, Foreground};
 use domain::model::launch_security::LaunchSecurity;
@@ -20,7 +22,7 @@ use host::Facts;
 use rules::{Allowed, Severity};
 
 use super::{COULD_NOT, certs, secret};
-use crate::facts::HostFacts;
+use crate::facts::{HostFacts, cached_caps};
 use crate::input::Input;
 use crate::owner::{read_blob, read_secret};
 use crate::render::Judged;
@@ -128,7 +130,7 @@ fn start_and_wait(args: &Args, reporter: &mut Reporter) -> Result<u8, Refusal> {
 
     let input = Input::read(&args.file).map_err(|e| unusable(e.into()))?;
     reporter.stage("read");
-    let (judged, domain, facts) = judge(input, &allowed, reporter)?;
+    let Judgement { judged, domain, facts, asked } = judge(args.attest, input, &allowed, reporter)?;
     reporter.about(&domain, facts.simulated.as_deref());
     let document = judged.document.as_ref();
     let cannot = |error: &anyhow::Error, path: Option<&Path>| Refusal {
@@ -137,7 +139,11 @@ fn start_and_wait(args: &Args, reporter: &mut Reporter) -> Result<u8, Refusal> {
     };
 
     let emulator = start::emulator(&domain);
-    let probed = if args.attest { daemon::probe::ask(&emulator) } else { cached_caps(&emulator) };
+    let probed = match asked {
+        Some(caps) => Ok(caps),
+        None if args.attest => probe::ask(&emulator).map(Arc::new),
+        None => cached_caps(&emulator).map(Arc::new),
+    };
     let caps = probed.map_err(|error| cannot(&error.into(), Some(&emulator)))?;
     reporter.stage("probe");
     if let Some(reason) = no_sev(&domain, &caps) {
@@ -168,12 +174,23 @@ fn start_and_wait(args: &Args, reporter: &mut Reporter) -> Result<u8, Refusal> {
     Ok(outcome.end.exit_code())
 }
 
-/// Reads the domain and asks lint.
+/// A domain that may be started, and what was learnt on the way.
+struct Judgement {
+    judged: Judged,
+    domain: Domain,
+    facts: Facts,
+    /// What the emulator said, where it was asked now.
+    asked: Option<Arc<qemu::Caps>>,
+}
+
+/// Reads the domain and asks lint. A remembered answer of QEMU holds the platform's certificates as they were: for an
+/// attestation QEMU is asked now, once, and lint judges by that.
 fn judge(
+    attest: bool,
     input: Input,
     allowed: &Allowed,
     reporter: &mut Reporter,
-) -> Result<(Judged, Domain, Facts), Refusal> {
+) -> Result<Judgement, Refusal> {
     let document = match input.parse() {
         Ok(document) => document,
         Err(error) => {
@@ -186,9 +203,18 @@ fn judge(
         }
     };
     let mut host = HostFacts::of_own_guests();
-    host.about(&document);
+    let (domain, problems) = Domain::read(&document);
+    let mut asked = None;
+    if attest {
+        host.add_emulator_by(start::emulator(&domain), |path| {
+            let answer = probe::ask(path).map(Arc::new);
+            asked = answer.as_ref().ok().cloned();
+            answer
+        });
+    }
+    host.about_domain(&domain);
     let facts = host.into_facts();
-    let report = rules::lint(&document, &facts, allowed);
+    let report = rules::lint_read(&document, domain, &problems, &facts, allowed);
     let judged = Judged::new(input, document, report.findings, report.allowed);
     reporter.findings(&judged);
     reporter.stage("lint");
@@ -200,15 +226,7 @@ fn judge(
         let plural = if errors == 1 { "" } else { "s" };
         return Err(Refusal { exit: REFUSED, reason: format!("lint found {errors} error{plural}") });
     }
-    Ok((judged, report.domain, facts))
-}
-
-/// What the emulator can do, remembered from an earlier start where that still holds.
-pub(crate) fn cached_caps(emulator: &Path) -> Result<qemu::Caps, daemon::probe::ProbeError> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache =
-        daemon::probe::cache_directory(variable("HOME").as_deref(), variable("XDG_CACHE_HOME").as_deref());
-    daemon::probe::caps(emulator, cache.as_deref())
+    Ok(Judgement { judged, domain: report.domain, facts, asked })
 }
 
 fn no_sev(domain: &Domain, caps: &qemu::Caps) -> Option<String> {

@@ -1,13 +1,13 @@
 //! What a domain's launch loads, as the planner of its start decides it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use attest::sev::digest::EsVcpus;
 use attest::sev::policy::Policy;
 use attest::sev::vmsa::{Profile, VcpuSignature};
+use daemon::expected;
 use daemon::start::{self, DEFAULT_EMULATOR};
-use daemon::{expected, probe};
 use domain::model::launch_security::LaunchSecurity;
 use domain::{Document, Domain};
 use host::Root;
@@ -16,6 +16,7 @@ use qemu::Technology;
 use qemu::plan::{DirectBoot, LaunchInputs};
 
 use super::contents::Source;
+use crate::facts::cached_caps;
 use crate::input::Input;
 use crate::style;
 
@@ -74,9 +75,7 @@ fn ask_emulator(wanted: &Path) -> anyhow::Result<Caps> {
             wanted.display()
         ));
     }
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    let cache = probe::cache_directory(variable("HOME").as_deref(), variable("XDG_CACHE_HOME").as_deref());
-    Ok(probe::caps(emulator, cache.as_deref())?)
+    Ok(cached_caps(emulator)?)
 }
 
 fn of_inputs(inputs: &LaunchInputs, profile: Profile, sev_features: u64) -> anyhow::Result<Source> {

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let plan = settings::disable(&args.settings.root())?;
+    let plan = settings::disable(&args.settings.root()?)?;
     let nothing = "`sevirt host enable` has written nothing here; nothing to do";
     args.settings.carry_out(&plan, Direction::Disable, nothing)
 }

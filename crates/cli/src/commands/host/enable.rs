@@ -26,6 +26,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let plan = settings::enable(&args.settings.root(), args.tech.into())?;
+    let plan = settings::enable(&args.settings.root()?, args.tech.into())?;
     args.settings.carry_out(&plan, Direction::Enable, "everything is as it has to be; nothing to do")
 }

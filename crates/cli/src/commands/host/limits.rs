@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,13 +17,13 @@ use crate::input::Input;
 use crate::render::{diff, print};
 use crate::style;
 
-/// Where libvirt keeps the domains that are defined.
-const DEFINED: &str = "/etc/libvirt/qemu";
+/// Where sevirt's daemon and libvirt keep the domains that are defined.
+const DEFINED: [&str; 2] = ["/var/lib/sevirt/domains", "/etc/libvirt/qemu"];
 
 /// Weigh what guests pin against RAM, machine.slice and ASIDs, and set a ceiling for all of them
 ///
-/// What each guest takes is computed from its XML, item by item. Without files, the domains that libvirt has defined are
-/// looked at. The ceiling (MemoryMax of machine.slice) keeps guests from locking all of the host's memory; it is shown
+/// What each guest takes is computed from its XML, item by item. Without files, the domains that sevirt and
+/// libvirt have defined are looked at; of two with one UUID the one of sevirt. The ceiling (MemoryMax of machine.slice) keeps guests from locking all of the host's memory; it is shown
 /// first, and set by systemd, or written to a drop-in where systemd does not run.
 ///
 /// Exit status: 0 all guests can run at once, 1 they cannot, 2 could not do it.
@@ -44,20 +45,26 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Set the ceiling; without this nothing is changed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "facts")]
     apply: bool,
     #[command(flatten)]
     facts: FactsArgs,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let root = args.facts.root();
+    let root = args.facts.root()?;
     let mut facts = args.facts.gather()?;
     let mut guests = Vec::new();
+    let mut known = BTreeSet::new();
     for file in args.inputs(&root)? {
         let input = Input::read(&file)?;
         let document = input.parse().with_context(|| format!("read domain `{}`", input.name))?;
-        guests.push(Guest::read(&document, facts.about(&document)));
+        // A domain that was imported is still libvirt's, too; it runs once.
+        let uuid = document.root().child("uuid").map(|uuid| uuid.text().trim().to_ascii_lowercase());
+        let is_first = uuid.is_none_or(|uuid| known.insert(uuid));
+        if is_first || !args.files.is_empty() {
+            guests.push(Guest::read(&document, facts.about(&document)));
+        }
     }
     let capacity = Capacity::of(guests, &facts.into_facts());
     let shown = if args.json {
@@ -102,13 +109,19 @@ impl Args {
         if !self.files.is_empty() {
             return Ok(self.files.clone());
         }
-        let given = self.domains.is_some();
-        let directory = self.domains.clone().unwrap_or_else(|| root.path(DEFINED));
-        match xml_files(&directory) {
-            Ok(files) => Ok(files),
-            Err(error) if !given && error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error).with_context(|| format!("read directory `{}`", directory.display())),
+        let unread = |directory: &Path| format!("read directory `{}`", directory.display());
+        if let Some(directory) = &self.domains {
+            return xml_files(directory).with_context(|| unread(directory));
         }
+        let mut all = Vec::new();
+        for directory in DEFINED.map(|directory| root.path(directory)) {
+            match xml_files(&directory) {
+                Ok(files) => all.extend(files),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| unread(&directory)),
+            }
+        }
+        Ok(all)
     }
 }
 

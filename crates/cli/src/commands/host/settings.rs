@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use host::Root;
 use host::settings::{Direction, Plan};
 
+use crate::facts;
 use crate::render::{diff, print};
 use crate::style;
 
@@ -23,8 +24,8 @@ pub(super) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    pub(super) fn root(&self) -> Root {
-        self.root.clone().map_or_else(Root::live, Root::at)
+    pub(super) fn root(&self) -> anyhow::Result<Root> {
+        facts::root(self.root.as_deref())
     }
 
     /// Shows a plan, and carries it out when that was asked for.
@@ -34,7 +35,7 @@ impl SettingsArgs {
         direction: Direction,
         nothing: &str,
     ) -> anyhow::Result<ExitCode> {
-        let root = self.root();
+        let root = self.root()?;
         let mut shown = String::new();
         for change in &plan.changes {
             let text = |content: &Option<Vec<u8>>| {

@@ -17,7 +17,8 @@ linux-image-amd64 systemd-boot-efi busybox-static kmod xz-utils openssl"
 # What the tests compare with, besides.
 TEST_PACKAGES="gcc g++ libc6-dev make git"
 # The peer: virsh, virt-xml-validate; libvirtd, virt-host-validate; its Python bindings; virt-install and virt-xml.
-PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt virtinst"
+# The agent is for a guest of the tests; systemd judges the units.
+PEER_PACKAGES="libvirt-clients libvirt-daemon-system python3-libvirt virtinst qemu-guest-agent systemd"
 QEMU_AT_LEAST=10.0
 LIBVIRT_AT_LEAST=11.3
 

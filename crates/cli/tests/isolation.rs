@@ -352,3 +352,25 @@ fn qemu_as_root_has_no_capabilities() {
     }
     assert_eq!(status(pid, "CapEff"), "0000000000000000");
 }
+
+#[test]
+fn memory_is_where_the_domain_says() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place.path("state"));
+    for (name, backing, mapped) in [
+        ("file", "<source type='file'/><access mode='shared'/>", "/memory/pc.ram"),
+        ("memfd", "<source type='memfd'/><access mode='shared'/>", "/memfd:memory-backend-memfd"),
+    ] {
+        let text = format!(
+            "<domain type='qemu'><name>in-{name}</name><memory unit='MiB'>64</memory>
+              <memoryBacking>{backing}<allocation mode='immediate'/></memoryBacking>
+              <os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"
+        );
+        let file = place.path(&format!("{name}.xml"));
+        fs::write(&file, text).unwrap();
+        daemon.does(&["create", file.to_str().unwrap(), "--paused"]);
+        let maps = fs::read_to_string(format!("/proc/{}/maps", pid_of(&format!("in-{name}")))).unwrap();
+        assert!(maps.lines().any(|line| line.contains(mapped)), "{name}: {maps}");
+        daemon.does(&["destroy", &format!("in-{name}")]);
+    }
+}

@@ -6,6 +6,7 @@ mod files;
 mod live;
 mod memory;
 mod place;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +36,8 @@ use crate::vm::{Console, Goals, Life, Reactions, Request, Resume, RunDir, RunDir
 pub(crate) use live::name_sockets;
 pub use place::DEFAULT_EMULATOR;
 pub(crate) use place::huge_pages;
+pub use sockets::SocketError;
+use sockets::Sockets;
 
 /// What is wanted of a start beyond what the domain says.
 #[expect(missing_debug_implementations, reason = "it holds secrets")]
@@ -107,6 +110,8 @@ pub enum StartError {
     RunDir(#[source] RunDirError),
     #[error("make the guest's network devices")]
     Tap(#[source] TapError),
+    #[error(transparent)]
+    Socket(SocketError),
     #[error("plan the start")]
     Plan(#[source] PlanError),
     #[error("{what} `{path}` cannot be used")]
@@ -176,6 +181,7 @@ impl StartError {
                 Some(path)
             }
             Self::Variables { path, .. } | Self::VariablesFormat { path, .. } => Some(path),
+            Self::Socket(error) => Some(&error.path),
             Self::Expected(error) => error.path(),
             _ => None,
         }
@@ -211,8 +217,15 @@ pub fn prepare(
         user.clone_into(&mut here.user);
     }
     isolation.own_huge_pages(&mut here.memory_dirs, &run_dir).map_err(StartError::Isolate)?;
+    memory::make_directory(&domain, &here.memory_dirs, isolation.owner())?;
     let taps = Taps::open(&wanted_taps(&domain, &here.networks)).map_err(StartError::Tap)?;
     here.fds.taps = taps.numbers();
+    let sockets = match isolation.owner() {
+        Some(owner) => Sockets::listen(&domain, owner).map_err(StartError::Socket)?,
+        // QEMU makes them itself.
+        None => Sockets::default(),
+    };
+    here.fds.sockets = sockets.numbers();
     let plan = Plan::new(&domain, caps, &here).map_err(StartError::Plan)?;
     let launch = plan.launch_inputs().cloned();
 
@@ -273,7 +286,7 @@ pub fn prepare(
         files: plan.files().iter().map(|file| (file.path.clone(), file.contents.clone())).collect(),
         run_dir,
         listener,
-        inherited: taps.into_fds(),
+        inherited: taps.into_fds().into_iter().chain(sockets.into_fds()).collect(),
         memory_lock: memory::lock(&domain, &sums),
         group,
         confinement,

@@ -58,6 +58,11 @@ impl Systemd {
         self.call("SetUnitProperties", &slice_ceiling(slice, ceiling))
     }
 
+    /// Sets limits of a scope until it ends, by the names of systemd.resource-control(5), in bytes; `u64::MAX` is none.
+    pub(crate) fn set_limits(&self, unit: &str, limits: &[(&str, u64)]) -> Result<(), SystemdError> {
+        self.call("SetUnitProperties", &scope_limits(unit, limits))
+    }
+
     /// Whether the manager answers for a unit; it takes as long as one round trip.
     pub(crate) fn knows(&self, unit: &str) -> bool {
         self.call("GetUnit", &words(&["s", unit])).is_ok()
@@ -73,6 +78,8 @@ impl Systemd {
             ])
             .arg(method)
             .args(arguments)
+            // It would tell systemd of its own end as if it were this service's.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .output()
             .map_err(|source| SystemdError::Run { program: self.busctl.clone(), source })?;
@@ -110,6 +117,15 @@ fn scope(unit: &str, process: u32, limit: Option<u64>) -> Vec<String> {
 /// The arguments of SetUnitProperties, `sba(sv)`, persistent.
 fn slice_ceiling(slice: &str, ceiling: u64) -> Vec<String> {
     words(&["sba(sv)", slice, "false", "1", "MemoryMax", "t", &ceiling.to_string()])
+}
+
+/// The arguments of SetUnitProperties, `sba(sv)`, for now.
+fn scope_limits(unit: &str, limits: &[(&str, u64)]) -> Vec<String> {
+    let mut arguments = words(&["sba(sv)", unit, "true", &limits.len().to_string()]);
+    for (name, limit) in limits {
+        arguments.extend(words(&[name, "t", &limit.to_string()]));
+    }
+    arguments
 }
 
 /// How many threads a guest's QEMU may have: far more than processors, disks and displays need, far fewer than a host.
@@ -208,6 +224,13 @@ mod tests {
     fn a_ceiling_is_persistent() {
         let arguments = slice_ceiling(SLICE, 1 << 30).join(" ");
         assert_eq!(arguments, "sba(sv) machine.slice false 1 MemoryMax t 1073741824");
+    }
+
+    #[test]
+    fn a_scopes_limits_last_as_long_as_it() {
+        let arguments = scope_limits("a.scope", &[("MemoryMax", 4096), ("MemoryHigh", u64::MAX)]).join(" ");
+        let none = "18446744073709551615";
+        assert_eq!(arguments, format!("sba(sv) a.scope true 2 MemoryMax t 4096 MemoryHigh t {none}"));
     }
 
     #[test]

@@ -17,6 +17,10 @@ use std::process::{Child, Command, Stdio};
 
 use expect_test::{Expect, expect};
 
+mod engines;
+mod guest;
+mod units;
+
 const SEVIRT: &str = env!("CARGO_BIN_EXE_sevirt");
 /// Debian's own, which has libvirt's bindings.
 const PYTHON: &str = "/usr/bin/python3";

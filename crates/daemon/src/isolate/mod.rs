@@ -157,6 +157,14 @@ impl Isolation {
         }
     }
 
+    /// The user and group that QEMU runs as, where they are others than the caller's.
+    pub(crate) fn owner(&self) -> Option<(rustix::process::Uid, Gid)> {
+        match &self.level {
+            Level::Own(own) => Some((own.account.uid, own.account.gid)),
+            Level::AsCaller | Level::Missing(_) => None,
+        }
+    }
+
     /// User and group by number, as libvirt's security label for model `dac` has them: `+UID:+GID`.
     #[must_use]
     pub fn label(&self) -> String {

@@ -427,6 +427,7 @@ pub(crate) async fn remote(
         C::DomainFsthaw(args) => R::DomainFsthaw(agent::thaw(service, &args).await?),
         C::DomainFstrim(args) => R::DomainFstrim(agent::trim(service, &args).await?),
         C::DomainGetGuestVcpus(args) => R::DomainGetGuestVcpus(agent::guest_vcpus(service, &args).await?),
+        C::DomainSetGuestVcpus(args) => R::DomainSetGuestVcpus(agent::set_guest_vcpus(service, &args).await?),
         C::DomainSetUserPassword(args) => {
             R::DomainSetUserPassword(agent::set_user_password(service, &args).await?)
         }

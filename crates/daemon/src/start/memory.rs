@@ -1,19 +1,45 @@
 //! What a start may take of the host's memory: the limit of what QEMU may lock, and its control group with the limit of
 //! what it may be charged for.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use domain::Domain;
+use domain::model::memory::MemorySource;
 use host::Facts;
 use qemu::memory::{Pinning, Sizes, Sums};
-use qemu::plan::Plan;
+use qemu::plan::{MemoryDirs, Plan};
+use rustix::process::{Gid, Uid};
 
+use super::StartError;
 use crate::cgroup::Group;
 use crate::vm::MemoryLock;
 
 /// Where QEMU finds its own option ROMs, as distributions put them.
 const ROMS: [&str; 4] =
     ["/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu", "/usr/share/ipxe/qemu"];
+
+/// Makes the directory of a guest whose memory is files, which goes with the guest's run directory.
+pub(super) fn make_directory(
+    domain: &Domain,
+    directories: &MemoryDirs,
+    owner: Option<(Uid, Gid)>,
+) -> Result<(), StartError> {
+    if domain.memory_backing.source != Some(MemorySource::File) {
+        return Ok(());
+    }
+    let path = &directories.files;
+    let (uid, gid) = owner.unzip();
+    let made = std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| std::os::unix::fs::chown(path, uid.map(Uid::as_raw), gid.map(Gid::as_raw)));
+    made.map_err(|source| StartError::File {
+        what: "the directory of the guest's memory",
+        path: path.clone(),
+        source,
+    })
+}
 
 /// The sizes that the sums want, of the files that are there.
 pub(super) fn sizes(plan: &Plan, facts: &Facts) -> Sizes {

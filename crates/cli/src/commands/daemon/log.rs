@@ -34,7 +34,9 @@ pub(super) fn start(log: &Log) -> anyhow::Result<Filter> {
         Format::Json => {
             layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
         }
-        Format::Text if std::env::var_os("JOURNAL_STREAM").is_some() => layer.event_format(Journal).boxed(),
+        Format::Text if std::env::var_os("JOURNAL_STREAM").is_some() => {
+            layer.with_ansi(false).event_format(Journal).boxed()
+        }
         Format::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(layer).init();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
+use domain::model::address::{Address, DeviceInfo};
+use domain::model::controller::Controller;
 use rpc::error::{Code, Origin, RemoteError};
 use rpc::remote::block::{FsInfo, FsInfoReply, FsfreezeArgs, FstrimArgs};
 use rpc::remote::common::DomFlags;
 use rpc::remote::domain::{AgentTimeoutArgs, Interface, IpAddr, SetTimeArgs, SetUserPasswordArgs, Time};
-use rpc::remote::typed_param;
 use rpc::xdr::{List, Text};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -16,8 +17,6 @@ use super::{Patience, ask, raw};
 use crate::locked;
 use crate::service::device::affect::{check, internal, invalid};
 use crate::service::domains::Vm;
-use crate::service::params::Params;
-use crate::service::tune::Cpus;
 use crate::service::{Failure, Service};
 
 /// `virDomainGetHostnameFlags`.
@@ -159,24 +158,28 @@ pub(crate) async fn fs_info(service: &Service, args: &DomFlags<'_>) -> Result<Fs
     Ok(FsInfoReply { info: info.into(), ret })
 }
 
-/// The target of the disk that the guest means.
+/// The target of the disk that the guest means: by its own place on a PCI bus, or by its controller's and by its own
+/// behind that. A guest numbers buses as its firmware does, which for QEMU's is the domain's order.
 pub(super) fn target(live: &domain::Domain, disk: &Value) -> Option<String> {
     let number = |value: Option<&Value>| value?.as_u64().and_then(|number| u32::try_from(number).ok());
     let place = disk.get("pci-controller")?;
-    let [domain, slot, function] = ["domain", "slot", "function"].map(|key| number(place.get(key)));
-    let (target, unit) = (number(disk.get("target")), number(disk.get("unit")));
-    let at = |info: &domain::model::address::DeviceInfo| {
+    let place = ["domain", "bus", "slot", "function"].map(|key| number(place.get(key)));
+    let behind = ["bus", "target", "unit"].map(|key| number(disk.get(key)));
+    let at = |info: &DeviceInfo| {
         info.pci().is_some_and(|pci| {
-            Some(u32::from(pci.slot)) == slot
-                && Some(u32::from(pci.function)) == function
-                && Some(pci.domain) == domain
+            [pci.domain, pci.bus.into(), pci.slot.into(), pci.function.into()].map(Some) == place
         })
     };
     let devices = &live.devices;
     let found = devices.disks.iter().find(|candidate| match &candidate.info.address {
-        Some(domain::model::address::Address::Pci(_)) => at(&candidate.info),
-        Some(domain::model::address::Address::Drive(drive)) => {
-            Some(drive.unit) == unit && Some(drive.target) == target
+        Some(Address::Pci(_)) => at(&candidate.info),
+        Some(Address::Drive(drive)) => {
+            let bus = candidate.target.bus.map(|bus| bus.to_string());
+            let is_its = |one: &&Controller| {
+                one.index == Some(drive.controller) && Some(one.kind.name().to_string()) == bus
+            };
+            let mut its = devices.controllers.iter().filter(is_its);
+            [drive.bus, drive.target, drive.unit].map(Some) == behind && its.any(|one| at(&one.info))
         }
         _ => false,
     });
@@ -213,27 +216,6 @@ fn interface(told: &Value) -> Option<Interface<'static>> {
     })
 }
 
-/// `DOMAIN_GET_GUEST_VCPUS`: lists of those that the guest has, uses, and could stop using.
-pub(crate) async fn guest_vcpus(
-    service: &Service,
-    args: &DomFlags<'_>,
-) -> Result<typed_param::Params<'static, 64>, Failure> {
-    check(args.flags, 0, "virDomainGetGuestVcpus")?;
-    let vm = service.domains.of(&args.dom)?;
-    let told = ask(service, &vm, "guest-get-vcpus", None).await?;
-    let all = told.as_array().ok_or_else(|| malformed("guest-get-vcpus"))?;
-    let list = |is_in: fn(&Value) -> bool| {
-        let ids = all.iter().filter(|vcpu| is_in(vcpu)).filter_map(|vcpu| vcpu.get("logical-id")?.as_u64());
-        Cpus::of(ids.filter_map(|id| usize::try_from(id).ok())).list()
-    };
-    let mut params = Params::default();
-    params.add("vcpus", list(|_| true));
-    params.add("online", list(|vcpu| vcpu.get("online").and_then(Value::as_bool).unwrap_or_default()));
-    params
-        .add("offlinable", list(|vcpu| vcpu.get("can-offline").and_then(Value::as_bool).unwrap_or_default()));
-    Ok(params.all())
-}
-
 /// `DOMAIN_AGENT_SET_RESPONSE_TIMEOUT`.
 pub(crate) fn set_response_timeout(service: &Service, args: &AgentTimeoutArgs<'_>) -> Result<i32, Failure> {
     check(args.flags, 0, "virDomainAgentSetResponseTimeout")?;
@@ -265,6 +247,28 @@ pub(crate) async fn shutdown(service: &Service, vm: &Vm, how: Shutdown) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guests_disk_is_found_by_its_place() {
+        let text = "<domain type='kvm'><name>a</name><memory>1</memory><os><type machine='q35'>hvm</type></os><devices>
+            <controller type='scsi' index='0' model='virtio-scsi'>
+              <address type='pci' domain='0' bus='3' slot='0' function='0'/></controller>
+            <disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/>
+              <address type='pci' domain='0' bus='1' slot='0' function='0'/></disk>
+            <disk type='file'><source file='/b'/><target dev='vdb' bus='virtio'/>
+              <address type='pci' domain='0' bus='2' slot='0' function='0'/></disk>
+            <disk type='file'><source file='/c'/><target dev='sda' bus='scsi'/>
+              <address type='drive' controller='0' bus='0' target='0' unit='1'/></disk></devices></domain>";
+        let (live, _) = domain::Domain::read(&domain::Document::parse(text).unwrap());
+        let found = |bus: u32, unit: u32| {
+            let place = json!({"domain": 0, "bus": bus, "slot": 0, "function": 0});
+            target(&live, &json!({"pci-controller": place, "bus": 0, "target": 0, "unit": unit}))
+        };
+        assert_eq!(found(1, 0).as_deref(), Some("vda"));
+        assert_eq!(found(2, 0).as_deref(), Some("vdb"));
+        assert_eq!(found(3, 1).as_deref(), Some("sda"));
+        assert_eq!((found(3, 0), found(4, 1)), (None, None));
+    }
 
     #[test]
     fn addresses_of_a_guest_are_read() {

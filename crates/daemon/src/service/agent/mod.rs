@@ -5,6 +5,7 @@
 mod calls;
 mod guest_info;
 mod link;
+mod vcpus;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,11 +25,12 @@ use crate::locked;
 use crate::vm::Guest;
 
 pub(super) use calls::{
-    Shutdown, freeze, fs_info, get_time, guest_vcpus, hostname, interfaces, set_response_timeout, set_time,
+    Shutdown, freeze, fs_info, get_time, hostname, interfaces, set_response_timeout, set_time,
     set_user_password, shutdown, thaw, trim,
 };
 pub(super) use guest_info::guest_info;
 pub(super) use link::{connect, socket_path};
+pub(super) use vcpus::{guest_vcpus, set_guest_vcpus, set_vcpu_count};
 
 /// The agent's channel.
 pub(super) const NAME: &str = "org.qemu.guest_agent.0";

@@ -9,7 +9,7 @@ use rpc::remote::event::lifecycle;
 use crate::locked;
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
-use crate::service::{Service, agent, device};
+use crate::service::{Service, agent, device, tune};
 use crate::vm::{Guest, Milestone, Notice, Observer, Still};
 
 /// Who tells of a guest.
@@ -103,6 +103,9 @@ fn on_event(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Guest, event: &qmp::Ev
         }
         qmp::Event::DeviceDeleted { device: Some(alias), .. } => {
             if let Some(guest) = vm.guest() {
+                if alias.starts_with("vcpu") {
+                    tune::let_go(vm, &guest);
+                }
                 device::deleted(service, vm, &guest, alias);
             }
         }

@@ -67,6 +67,15 @@ impl Cpus {
         (!set.is_empty()).then_some(Self(set))
     }
 
+    /// In their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub(crate) fn contains(&self, cpu: usize) -> bool {
+        self.0.contains(&cpu)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

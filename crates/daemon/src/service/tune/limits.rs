@@ -13,6 +13,7 @@ use crate::service::device::affect::{self, View, affected, check, invalid, op_in
 use crate::service::device::config::{self, alone};
 use crate::service::params::{Given, Params};
 use crate::service::{Failure, Service};
+use crate::systemd::Systemd;
 use crate::vm::Guest;
 
 /// `VIR_TYPED_PARAM_STRING_OKAY`.
@@ -61,6 +62,7 @@ pub(crate) async fn set_memory_parameters(
         let affected = affected(&this, flags)?;
         if let Some(guest) = &affected.live {
             set_live(guest, hard, soft, swap)?;
+            tell_systemd(guest, hard, soft, swap).await;
         }
         if affected.config {
             config::change(&service, &this, move |domain| {
@@ -183,6 +185,23 @@ fn live(guest: &Guest) -> Result<MemTune, Failure> {
 
 fn group_failed(what: &str, name: &str, error: &io::Error) -> Failure {
     Box::new(RemoteError::system_error(format!("cannot {what} {name} of the guest's control group: {error}")))
+}
+
+/// Where the group is a scope of systemd's, that must know of its limits, or would set its own again.
+async fn tell_systemd(guest: &Guest, hard: Option<Kib>, soft: Option<Kib>, swap: Option<Kib>) {
+    let Ok(Group::V2(path)) = Group::of(guest) else { return };
+    let unit = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".scope"));
+    let (Some(unit), Some(systemd)) = (unit.map(str::to_owned), Systemd::find()) else { return };
+    let bytes = |limit: Kib| if limit >= MemTune::UNLIMITED { u64::MAX } else { limit.bytes() };
+    let hard_now = hard.or_else(|| live(guest).ok()?.hard_limit).unwrap_or_default();
+    let swap = swap
+        .map(|swap| if swap >= MemTune::UNLIMITED { swap } else { Kib(swap.0.saturating_sub(hard_now.0)) });
+    let given = [("MemoryMax", hard), ("MemoryHigh", soft), ("MemorySwapMax", swap)];
+    let limits: Vec<_> = given.into_iter().filter_map(|(name, limit)| Some((name, bytes(limit?)))).collect();
+    let told = tokio::task::spawn_blocking(move || systemd.set_limits(&unit, &limits)).await;
+    if let Ok(Err(error)) = told {
+        tracing::warn!(error = crate::chain(&error), "systemd does not know of a guest's new limits");
+    }
 }
 
 fn set_live(guest: &Guest, hard: Option<Kib>, soft: Option<Kib>, swap: Option<Kib>) -> Result<(), Failure> {

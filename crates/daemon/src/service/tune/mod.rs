@@ -23,7 +23,7 @@ pub(super) use shares::{
     get_blkio, get_block_io_tune, get_interface_parameters, get_numa, get_scheduler, get_scheduler_flags,
     not_tuned, scheduler_type,
 };
-pub(super) use vcpus::{get_vcpus, get_vcpus_flags, set_vcpus, set_vcpus_flags};
+pub(super) use vcpus::{get_vcpus, get_vcpus_flags, let_go, set_vcpus, set_vcpus_flags};
 
 /// The vCPUs that a guest has, and the threads that run them, by the host's numbers.
 pub(super) async fn vcpu_threads(guest: &Guest) -> Result<Vec<(u32, u32)>, Failure> {

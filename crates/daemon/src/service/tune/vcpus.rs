@@ -17,6 +17,7 @@ use crate::service::device::affect::{
 };
 use crate::service::device::config::{self, alone};
 use crate::service::device::wait;
+use crate::service::domains::Vm;
 use crate::service::stats::proc;
 use crate::service::{Failure, Service, agent};
 use crate::vm::Guest;
@@ -105,7 +106,13 @@ async fn set(
         return Err(invalid("nvcpus in virDomainSetVcpusFlags must not be zero"));
     }
     if flags & GUEST != 0 {
-        return Err(unsupported("setting vCPUs by the guest's agent: set them in the guest itself"));
+        if flags & (affect::CONFIG | MAXIMUM | HOTPLUGGABLE) != 0 {
+            return Err(invalid(
+                "the guest's agent sets how many of a running guest's vCPUs it uses, nothing else",
+            ));
+        }
+        let vm = service.domains.of(dom)?;
+        return agent::set_vcpu_count(service, &vm, count).await;
     }
     if flags & HOTPLUGGABLE != 0 {
         return Err(unsupported("--hotpluggable: vCPUs of a definition are there from the start"));
@@ -166,8 +173,7 @@ fn set_most(domain: &mut Domain, count: u32) -> Result<(), Failure> {
 
 /// Plugs vCPUs in or out until there are that many.
 async fn plug(guest: &Arc<Guest>, count: u32) -> Result<(), Failure> {
-    let live = guest.live();
-    let now = live.vcpu.current.unwrap_or(live.vcpu.count);
+    let (places, now) = places(guest).await?;
     if count == now {
         return Ok(());
     }
@@ -176,9 +182,6 @@ async fn plug(guest: &Arc<Guest>, count: u32) -> Result<(), Failure> {
     {
         return Err(unsupported(format!("{technology} guests {}: {}", reason.message, reason.help)));
     }
-    // QEMU lists the last place first.
-    let mut places = guest.ask(QueryHotpluggableCpus).await?;
-    places.reverse();
     if count > now {
         let free = places.iter().enumerate().filter(|(_, place)| place.qom_path.is_none());
         for ((index, place), _) in free.zip(now..count) {
@@ -207,6 +210,28 @@ async fn plug(guest: &Arc<Guest>, count: u32) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Where vCPUs are or could be, first place first, and how many there are; the live domain says as many from then on.
+async fn places(guest: &Guest) -> Result<(Vec<HotpluggableCpu>, u32), Failure> {
+    // QEMU lists the last place first.
+    let mut places = guest.ask(QueryHotpluggableCpus).await?;
+    places.reverse();
+    let taken = places.iter().filter(|place| place.qom_path.is_some());
+    let now = taken.map(|place| place.vcpus_count).fold(0, u32::saturating_add);
+    note(guest, |_| now);
+    Ok((places, now))
+}
+
+/// QEMU says that a vCPU is gone. Who asked for it may no longer wait: a guest takes its time.
+pub(crate) fn let_go(vm: &Arc<Vm>, guest: &Arc<Guest>) {
+    let (vm, guest) = (Arc::clone(vm), Arc::clone(guest));
+    tokio::spawn(async move {
+        let _job = vm.job.lock().await;
+        if let Err(error) = places(&guest).await {
+            tracing::debug!(domain = %vm.name(), %error, "vCPUs not counted");
+        }
+    });
 }
 
 async fn add(guest: &Guest, index: usize, place: &HotpluggableCpu) -> Result<(), Failure> {

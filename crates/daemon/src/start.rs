@@ -33,7 +33,7 @@ use crate::owner::{LocalOwner, OwnerError, Secrets, verify_platform};
 use crate::tap::{self, TapError, Taps};
 use crate::vm::{Console, Goals, Life, Reactions, Request, Resume, RunDir, RunDirError};
 
-pub(crate) use live::name_sockets;
+pub(crate) use live::{name_sockets, run_of};
 pub use place::DEFAULT_EMULATOR;
 pub(crate) use place::huge_pages;
 pub use sockets::SocketError;

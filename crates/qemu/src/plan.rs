@@ -30,11 +30,12 @@ use crate::{
     memory::{Demand, Sizes, Sums},
 };
 
+pub use crate::argv::disk::numbers as number_disks;
 pub use aliases::name_devices;
 pub use device::{Device, DeviceKind};
 pub use firmware::{Code, Firmware, Placement, Variables, select_firmware};
 pub use launch::{DirectBoot, LaunchInputs};
-pub use settle::settle_firmware;
+pub use settle::{NoFirmware, settle_firmware};
 pub use surroundings::{
     CpuChoice, Displays, HostClock, InheritedFds, MemoryDirs, Network, SevParams, Surroundings, TapFd, TapFds,
 };

@@ -25,6 +25,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::service::Paths;
 use crate::vm::RunDir;
+pub(crate) use needs::is_lowest;
 use needs::{Access, Need};
 use view::View;
 
@@ -78,6 +79,8 @@ struct Own {
     namespaces: bool,
     hidden: Vec<PathBuf>,
     kept: Vec<PathBuf>,
+    /// Where former owners are on record that must outlive the host's power.
+    owners: PathBuf,
 }
 
 /// What the user database does not have.
@@ -136,7 +139,8 @@ impl Isolation {
         };
         let hidden = vec![paths.state.clone(), paths.run.clone(), paths.log.clone(), paths.cache.clone()];
         let kept = vec![paths.state.join("images")];
-        Self { level: Level::Own(Own { account, namespaces: settings.namespaces, hidden, kept }) }
+        let owners = owners_of(paths);
+        Self { level: Level::Own(Own { account, namespaces: settings.namespaces, hidden, kept, owners }) }
     }
 
     /// What stands in the way of every start.
@@ -221,7 +225,7 @@ impl Isolation {
         let needs = needs::of_domain(domain, plan.firmware());
         let mut view = own.namespaces.then(|| View { hidden: own.hidden.clone(), ..View::default() });
         let files = own.split(&needs, view.as_mut());
-        owners::take(run_dir.path(), account, &files)?;
+        owners::take(run_dir.path(), &own.owners, account, &files)?;
         let mut devices = vec![PathBuf::from("/dev/kvm")];
         if domain.launch_security.is_some() {
             devices.push("/dev/sev".into());
@@ -279,7 +283,7 @@ impl Isolation {
         needs::of_disk(disk, &mut needs);
         let mut view = own.namespaces.then(View::default);
         let files = own.split(&needs, view.as_mut());
-        owners::take(run_dir, &own.account, &files)?;
+        owners::take(run_dir, &own.owners, &own.account, &files)?;
         if let Some(view) = &mut view {
             view.kept = files.iter().map(|need| need.path.clone()).collect();
         }
@@ -334,6 +338,15 @@ pub(crate) fn release(run_dir: &Path) {
         // QEMU leaves nothing in it, and most guests have none.
         let _ = fs::remove_dir(huge_pages_of(path, run_dir));
     }
+}
+
+/// Gives back the files of guests that were lost with the host's power. To be called before guests are started.
+pub(crate) fn restore(paths: &Paths) {
+    owners::restore(&paths.run.join("guests"), &owners_of(paths));
+}
+
+fn owners_of(paths: &Paths) -> PathBuf {
+    paths.state.join("owners")
 }
 
 /// A guest's directory on a mount of huge pages.

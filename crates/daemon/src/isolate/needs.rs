@@ -101,6 +101,15 @@ pub(crate) fn of_disk(disk: &Disk, needs: &mut Vec<Need>) {
     }
 }
 
+/// Whether a disk's image, by what it says itself, has no other below it.
+pub(crate) fn is_lowest(disk: &Disk) -> bool {
+    match (disk.driver.format, disk.source.as_ref().and_then(path)) {
+        (None | Some(DiskFormat::Raw), _) => true,
+        (Some(DiskFormat::Qcow2), Some(path)) => matches!(backing(Path::new(path)), Ok(None)),
+        _ => false,
+    }
+}
+
 /// What the images themselves name below them.
 fn of_image(top: &Path, needs: &mut Vec<Need>) {
     let mut seen = BTreeSet::from([top.to_owned()]);

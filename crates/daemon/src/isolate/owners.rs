@@ -1,13 +1,17 @@
 //! Whose a guest's files are while it runs.
 //!
-//! QEMU's user gets what the guest writes to, and may read what the guest reads; what was changed is on record in the
-//! guest's run directory before it is changed, and is changed back when the guest is gone, by whoever finds that it is.
-//! A file that several guests use is changed back by the last.
+//! QEMU's user gets what the guest writes to, and may read what the guest reads; what was changed is on record before it
+//! is changed, and is changed back when the guest is gone, by whoever finds that it is. A file that several guests use
+//! is changed back by the last.
+//!
+//! The record is in the guest's run directory, where it is looked for while the guest runs; and beside the definitions,
+//! on disk, since changed owners outlive the host's power, and run directories do not. The first daemon after that
+//! changes them back ([`restore`]).
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, flock};
@@ -17,9 +21,22 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::needs::{Access, Need};
 use super::path::{self, Opened, PathError};
+use crate::store::file;
 
 /// The record's name in a guest's run directory.
 const RECORD: &str = "owners.json";
+
+/// What a guest has on record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    /// The same record on disk.
+    #[serde(default)]
+    durable: Option<PathBuf>,
+    /// The boot in which it was written: devices have other numbers in another.
+    #[serde(default)]
+    boot: String,
+    entries: Vec<Entry>,
+}
 
 /// Why a file cannot be had for QEMU.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +78,11 @@ struct Marks {
 impl Entry {
     fn is_of(&self, opened: &Opened) -> bool {
         (self.device, self.inode) == (opened.stat.st_dev, opened.stat.st_ino)
+    }
+
+    /// The same for an entry of an earlier boot, when the file's device may have had another number.
+    fn was_of(&self, opened: &Opened) -> bool {
+        self.inode == opened.stat.st_ino
     }
 }
 
@@ -110,11 +132,12 @@ impl Marks {
     }
 }
 
-/// Gives the files to `account` until [`release`]. What the file system does not let be changed stays as it is: whether
+/// Gives the files to `account` until [`release`]; `kept` is the directory of the records on disk. What the file system does not let be changed stays as it is: whether
 /// QEMU can open it is seen when it is tried as QEMU's user.
-pub(super) fn take(run_dir: &Path, account: &Account, needs: &[Need]) -> Result<(), OwnerError> {
+pub(super) fn take(run_dir: &Path, kept: &Path, account: &Account, needs: &[Need]) -> Result<(), OwnerError> {
     let _lock = lock(run_dir)?;
-    let mut entries = read(run_dir);
+    let Record { durable, mut entries, .. } = read(&run_dir.join(RECORD));
+    let durable = durable.or_else(|| durable_of(run_dir, kept));
     let mut pending = Vec::new();
     for need in needs {
         let failed = |source| OwnerError::Open { path: need.path.clone(), source };
@@ -159,7 +182,7 @@ pub(super) fn take(run_dir: &Path, account: &Account, needs: &[Need]) -> Result<
             }
         }
     }
-    write(run_dir, &entries)?;
+    write(run_dir, durable, entries)?;
     for (opened, now, during) in pending {
         if let Err(error) = during.apply(&opened.fd, now) {
             tracing::debug!(path = %opened.path.display(), %error, "its owner cannot be changed");
@@ -174,22 +197,59 @@ pub(super) fn release(run_dir: &Path) {
         return;
     }
     let Ok(_lock) = lock(run_dir) else { return };
-    give_back(run_dir, &read(run_dir));
-    // Nothing is left to be done by a later reader.
-    let _ = fs::remove_file(run_dir.join(RECORD));
+    let record = read(&run_dir.join(RECORD));
+    give_back(run_dir, &record.entries, |entry, opened| entry.is_of(opened));
+    // Nothing is left to be done by a later reader. One that the host's power brings back finds nothing to change.
+    for path in [Some(run_dir.join(RECORD)), record.durable].into_iter().flatten() {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Gives files back that no guest has any more: those of guests whose run directories, in `guests`, are gone with the
+/// host's power. `kept` is the directory of the records on disk.
+pub(super) fn restore(guests: &Path, kept: &Path) {
+    for entry in fs::read_dir(kept).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Some(run_dir) = path.file_stem().map(|name| guests.join(name)) else { continue };
+        if path.extension().is_none_or(|extension| extension != "json") {
+            if file::is_temporary(&entry.file_name()) {
+                let _ = fs::remove_file(&path);
+            }
+            continue;
+        }
+        if run_dir.exists() {
+            continue;
+        }
+        // Where there is no directory of guests yet nobody else changes owners.
+        let _lock = lock(&run_dir).ok();
+        let record = read(&path);
+        tracing::info!(record = %path.display(), files = record.entries.len(), "owners of a lost guest's files");
+        let is_same_boot = record.boot == crate::vm::boot();
+        give_back(&run_dir, &record.entries, |entry, opened| {
+            if is_same_boot { entry.is_of(opened) } else { entry.was_of(opened) }
+        });
+        let _ = fs::remove_file(&path);
+    }
+}
+
+fn durable_of(run_dir: &Path, kept: &Path) -> Option<PathBuf> {
+    let mut name = run_dir.file_name()?.to_owned();
+    name.push(".json");
+    Some(kept.join(name))
 }
 
 /// Gives some files of a running guest back.
 pub(super) fn release_some(run_dir: &Path, needs: &[Need]) -> Result<(), OwnerError> {
     let _lock = lock(run_dir)?;
     let opened: Vec<Opened> = needs.iter().filter_map(|need| path::open(&need.path).ok()).collect();
+    let Record { durable, entries, .. } = read(&run_dir.join(RECORD));
     let (gone, kept): (Vec<_>, Vec<_>) =
-        read(run_dir).into_iter().partition(|entry| opened.iter().any(|opened| entry.is_of(opened)));
-    give_back(run_dir, &gone);
-    write(run_dir, &kept)
+        entries.into_iter().partition(|entry| opened.iter().any(|opened| entry.is_of(opened)));
+    give_back(run_dir, &gone, |entry, opened| entry.is_of(opened));
+    write(run_dir, durable, kept)
 }
 
-fn give_back(run_dir: &Path, entries: &[Entry]) {
+fn give_back(run_dir: &Path, entries: &[Entry], is_it: impl Fn(&Entry, &Opened) -> bool) {
     let theirs = if entries.iter().any(|entry| entry.shared) { others(run_dir) } else { Vec::new() };
     for entry in entries {
         let in_use = theirs.iter().any(|other| (other.device, other.inode) == (entry.device, entry.inode));
@@ -198,7 +258,7 @@ fn give_back(run_dir: &Path, entries: &[Entry]) {
         }
         let path = entry.path.display();
         match path::open(&entry.path) {
-            Ok(opened) if entry.is_of(&opened) => {
+            Ok(opened) if is_it(entry, &opened) => {
                 let now = Marks::of(&opened);
                 if now != entry.during {
                     tracing::debug!(%path, "somebody else has changed its owner meanwhile");
@@ -226,32 +286,55 @@ fn create(path: &Path, account: &Account) -> io::Result<()> {
 fn others(run_dir: &Path) -> Vec<Entry> {
     let base = run_dir.parent().map(fs::read_dir);
     let directories = base.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
-    directories.filter(|directory| directory != run_dir).flat_map(|directory| read(&directory)).collect()
+    let others = directories.filter(|directory| directory != run_dir);
+    others.flat_map(|directory| read(&directory.join(RECORD)).entries).collect()
 }
 
-/// The record; one that is not there, or was cut off with the host's power, is empty.
-fn read(run_dir: &Path) -> Vec<Entry> {
-    let text = fs::read(run_dir.join(RECORD)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+/// A record; one that is not there, or was cut off with the host's power, is empty.
+fn read(path: &Path) -> Record {
+    let text = fs::read(path).unwrap_or_default();
+    let of_entries = |_| Ok(Record { entries: serde_json::from_slice(&text)?, ..Record::default() });
+    // An earlier form had the entries alone.
+    let read: Result<Record, serde_json::Error> = serde_json::from_slice(&text).or_else(of_entries);
+    read.unwrap_or_default()
 }
 
-/// Writes the record so that it is there whole or not at all. The run directory does not outlive the kernel, so nothing
-/// is forced to a disk.
-fn write(run_dir: &Path, entries: &[Entry]) -> Result<(), OwnerError> {
+/// Writes the record so that it is there whole or not at all, first on disk.
+fn write(run_dir: &Path, durable: Option<PathBuf>, entries: Vec<Entry>) -> Result<(), OwnerError> {
     let path = run_dir.join(RECORD);
-    let write = || -> io::Result<()> {
-        if entries.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+    let record = Record { boot: crate::vm::boot(), entries, durable };
+    if record.entries.is_empty() {
+        for path in [Some(&path), record.durable.as_ref()].into_iter().flatten() {
+            match fs::remove_file(path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(OwnerError::Record { path: path.clone(), source });
+                }
+                _ => {}
+            }
         }
+        return Ok(());
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OwnerError::Record { path, source }
+    };
+    let text = serde_json::to_vec(&record).map_err(|error| failed(&path)(error.into()))?;
+    if let Some(durable) = &record.durable {
+        let save = || {
+            let directory = durable.parent().ok_or(io::ErrorKind::NotFound)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            file::replace(directory, durable, &text)
+        };
+        save().map_err(failed(durable))?;
+    }
+    // A run directory does not outlive the kernel, so nothing is forced to a disk.
+    let write = || -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(run_dir)?;
-        file.write_all(&serde_json::to_vec(entries)?)?;
+        file.write_all(&text)?;
         file.persist(&path)?;
         Ok(())
     };
-    write().map_err(|source| OwnerError::Record { path: path.clone(), source })
+    write().map_err(failed(&path))
 }
 
 /// Held while owners are changed: the directory of the guests' run directories.
@@ -286,6 +369,10 @@ mod tests {
             let path = self.directory.path().join("guests").join(name);
             fs::create_dir_all(&path).unwrap();
             path
+        }
+
+        fn kept(&self) -> PathBuf {
+            self.directory.path().join("owners")
         }
 
         fn file(&self, name: &str, mode: u32) -> PathBuf {
@@ -328,9 +415,9 @@ mod tests {
             need(&host.directory.path().join("log"), Access::Create, false),
         ];
         if !is_root() {
-            return assert!(take(&guest, &account(), &needs).is_err());
+            return assert!(take(&guest, &host.kept(), &account(), &needs).is_err());
         }
-        take(&guest, &account(), &needs).unwrap();
+        take(&guest, &host.kept(), &account(), &needs).unwrap();
         let (own, group) = (before[0].0, before[0].1);
         assert_eq!(marks(&disk), (GUEST, group, 0o640));
         assert_eq!(marks(&iso), (own, GUEST, 0o640));
@@ -344,6 +431,48 @@ mod tests {
     }
 
     #[test]
+    fn owners_are_restored_after_the_hosts_power_was_lost() {
+        let host = Host::new();
+        let (disk, other) = (host.file("disk", 0o640), host.file("other", 0o600));
+        let before = [&disk, &other].map(|path| marks(path));
+        let (lost, running) = (host.guest("lost"), host.guest("running"));
+        if !is_root() {
+            return println!("not root: owners not tried");
+        }
+        take(&lost, &host.kept(), &account(), &[need(&disk, Access::Write, false)]).unwrap();
+        take(&running, &host.kept(), &account(), &[need(&other, Access::Write, false)]).unwrap();
+        // What is in the run directory is gone with the power, and devices have other numbers.
+        fs::remove_dir_all(&lost).unwrap();
+        let durable = host.kept().join("lost.json");
+        let mut record = read(&durable);
+        assert_eq!((record.entries.len(), record.boot.clone()), (1, crate::vm::boot()));
+        record.boot = "another".into();
+        record.entries[0].device += 1;
+        fs::write(&durable, serde_json::to_vec(&record).unwrap()).unwrap();
+        fs::write(host.kept().join(".sevirt-x.tmp"), "half").unwrap();
+        restore(&host.directory.path().join("guests"), &host.kept());
+        assert_eq!(marks(&disk), before[0]);
+        assert_eq!(marks(&other).0, GUEST, "a running guest's file is taken from it");
+        let left: Vec<_> =
+            fs::read_dir(host.kept()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["running.json"]);
+        release(&running);
+        assert_eq!(marks(&other), before[1]);
+        assert_eq!(fs::read_dir(host.kept()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_record_of_the_first_form_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let marks = r#"{"uid":1,"gid":2,"mode":384}"#;
+        let entry = format!(
+            r#"[{{"path":"/x","device":1,"inode":2,"before":{marks},"during":{marks},"shared":false}}]"#
+        );
+        fs::write(directory.path().join(RECORD), entry).unwrap();
+        assert_eq!(read(&directory.path().join(RECORD)).entries.len(), 1);
+    }
+
+    #[test]
     fn the_last_guest_gives_a_shared_file_back() {
         let host = Host::new();
         let disk = host.file("disk", 0o600);
@@ -353,8 +482,8 @@ mod tests {
         if !is_root() {
             return println!("not root: owners not tried");
         }
-        take(&a, &account(), &needs).unwrap();
-        take(&b, &account(), &needs).unwrap();
+        take(&a, &host.kept(), &account(), &needs).unwrap();
+        take(&b, &host.kept(), &account(), &needs).unwrap();
         release(&a);
         assert_eq!(marks(&disk).0, GUEST);
         release_some(&b, &needs).unwrap();
@@ -370,7 +499,7 @@ mod tests {
             return println!("not root: owners not tried");
         }
         let needs = [need(&changed, Access::Write, false), need(&replaced, Access::Write, false)];
-        take(&guest, &account(), &needs).unwrap();
+        take(&guest, &host.kept(), &account(), &needs).unwrap();
         chown(&changed, Some(77), None).unwrap();
         fs::rename(&replaced, host.directory.path().join("away")).unwrap();
         fs::write(&replaced, "new").unwrap();
@@ -387,7 +516,7 @@ mod tests {
         let before = marks(&disk);
         let missing = host.directory.path().join("missing");
         let needs = [need(&disk, Access::Write, false), need(&missing, Access::Write, false)];
-        let error = take(&host.guest("a"), &account(), &needs).unwrap_err();
+        let error = take(&host.guest("a"), &host.kept(), &account(), &needs).unwrap_err();
         assert_eq!(error.to_string(), format!("open `{}` for QEMU's user", missing.display()));
         assert_eq!(marks(&disk), before);
     }

@@ -166,7 +166,7 @@ pub(crate) async fn remote(
         ),
         C::DomainRename(args) => R::DomainRename(define::rename(service, &args).await?),
         C::DomainGetXmlDesc(args) => {
-            R::DomainGetXmlDesc(xml::describe(client, &*service.domains.of(&args.dom)?, args.flags)?)
+            R::DomainGetXmlDesc(xml::describe(service, client, &*service.domains.of(&args.dom)?, args.flags)?)
         }
         C::DomainGetState(args) => {
             R::DomainGetState(info::state(&*service.domains.of(&args.dom)?, args.flags)?)

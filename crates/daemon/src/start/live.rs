@@ -5,10 +5,11 @@ use std::path::Path;
 use domain::Domain;
 use domain::model::chardev::{CharKind, SocketMode};
 use domain::model::controller::{ControllerKind, PciModel};
+use domain::model::disk::{Disk, DiskRun};
 use domain::model::graphics::{GraphicsKind, Listen, Ports};
 use domain::model::launch_security::LaunchSecurity;
 use domain::model::memory::Kib;
-use qemu::plan::{Plan, PlanError, Surroundings, name_devices};
+use qemu::plan::{Plan, PlanError, Surroundings, name_devices, number_disks};
 
 /// Where displays listen that name no address.
 const LOCAL: &str = "127.0.0.1";
@@ -17,6 +18,9 @@ const LOCAL: &str = "127.0.0.1";
 pub(super) fn running(domain: &Domain, plan: &Plan, here: &Surroundings) -> Result<Domain, PlanError> {
     let mut live = domain.clone();
     name_devices(&mut live)?;
+    for (disk, number) in live.devices.disks.iter_mut().zip(number_disks(domain)) {
+        disk.run = run_of(disk, number);
+    }
     for graphics in &mut live.devices.graphics {
         match &mut graphics.kind {
             GraphicsKind::Vnc(vnc) => choose(&mut vnc.ports, here.displays.vnc_port.or(Some(5900))),
@@ -57,6 +61,13 @@ pub(super) fn running(domain: &Domain, plan: &Plan, here: &Surroundings) -> Resu
         nvram.path = variables.path.to_str().map(str::to_owned);
     }
     Ok(live)
+}
+
+/// What is known of a disk whose block nodes have this number. Reads the head of its image.
+pub(crate) fn run_of(disk: &Disk, number: usize) -> Option<DiskRun> {
+    disk.source.as_ref()?;
+    let ends = disk.backing_store.is_none() && crate::isolate::is_lowest(disk);
+    Some(DiskRun { index: u32::try_from(number).ok()?, ends })
 }
 
 /// Says where QEMU listens for channels whose place was left to the start.

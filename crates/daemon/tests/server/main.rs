@@ -88,6 +88,44 @@ fn what_is_not_known_is_answered_and_the_connection_goes_on() {
 }
 
 #[test]
+fn every_procedure_answers_whatever_it_is_asked_with() {
+    let daemon = Daemon::start("");
+    // Those of which nothing is known but the name have no arguments to decode.
+    let spoken = |number| {
+        let procedure = Procedure::from_number(number);
+        procedure.is_some_and(|procedure| !matches!(remote::Call::decode(procedure, &[]), Ok(None)))
+    };
+    for number in 1..=460 {
+        // Some end the connection, in order.
+        let mut client = daemon.opened();
+        for body in [&[][..], &[0; 4], &[0; 64]] {
+            match client.raw(remote::PROGRAM, number, body) {
+                Ok(_) => assert!(spoken(number), "{number} is answered, and nobody knows it"),
+                Err(error) if spoken(number) => assert!(error.message.is_some(), "{number}: {error}"),
+                // What libvirt's clients make "not supported" of; or that itself, for what only the server sends.
+                Err(error) => {
+                    let words = error.message.as_deref().unwrap_or_default();
+                    let is_unknown = error.code == Code::RPC && words.starts_with("unknown procedure");
+                    assert!(is_unknown || error.code == Code::NO_SUPPORT, "{number}: {error}");
+                }
+            }
+            if number == Procedure::ConnectClose.number() {
+                break;
+            }
+        }
+    }
+    let mut client = daemon.opened();
+    for number in 0..=8 {
+        match client.raw(rpc::qemu::PROGRAM, number, &[]) {
+            Ok(_) => panic!("procedure {number} of QEMU's program takes no arguments"),
+            Err(error) => assert!([Code::RPC, Code::NO_SUPPORT].contains(&error.code), "{number}: {error}"),
+        }
+    }
+    // Pings of the client's are answered, and pongs that nobody asked for are not.
+    client.ping();
+}
+
+#[test]
 fn a_client_that_sends_ahead_is_answered_in_full() {
     const CALLS: usize = 20_000;
     let daemon = Daemon::start("");

@@ -19,6 +19,8 @@ pub struct Disk {
     pub driver: DiskDriver,
     pub virtio: VirtioOptions,
     pub backing_store: Option<BackingStore>,
+    /// Of a disk of a running domain; none of an empty drive.
+    pub run: Option<DiskRun>,
     pub target: DiskTarget,
     pub block_io: Option<BlockIo>,
     pub readonly: bool,
@@ -29,6 +31,15 @@ pub struct Disk {
     pub vendor: Option<String>,
     pub product: Option<String>,
     pub info: DeviceInfo,
+}
+
+/// What is known of a disk once QEMU has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRun {
+    /// `<source index=…>`: the number in the names of its block nodes.
+    pub index: u32,
+    /// Whether the image that is named last has no other below it, which an empty `<backingStore/>` says.
+    pub ends: bool,
 }
 
 keywords! {

@@ -23,14 +23,22 @@ pub(crate) fn disks(
     boot_index: impl Fn(usize) -> Option<u32>,
     cdrom_drive: impl Fn(&str) -> bool,
 ) -> Result<Vec<Device>, PlanError> {
-    let disks = &domain.devices.disks;
-    let mut number = 1 + disks.iter().map(block::images).sum::<usize>();
     let mut devices = Vec::new();
-    for (position, disk) in disks.iter().enumerate() {
-        number -= block::images(disk);
+    for ((position, disk), number) in domain.devices.disks.iter().enumerate().zip(numbers(domain)) {
         devices.push(self::disk(domain, disk, number, boot_index(position), &cdrom_drive)?);
     }
     Ok(devices)
+}
+
+/// The number of each disk's top image.
+pub fn numbers(domain: &Domain) -> Vec<usize> {
+    let disks = &domain.devices.disks;
+    let mut number = 1 + disks.iter().map(block::images).sum::<usize>();
+    let next = |disk| {
+        number -= block::images(disk);
+        number
+    };
+    disks.iter().map(next).collect()
 }
 
 /// One disk, whose block nodes count up from `number`.

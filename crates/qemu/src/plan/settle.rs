@@ -19,26 +19,34 @@ use crate::firmware::{Descriptor, FlashFile, FlashMode, Mapping};
 /// Fills in what the domain leaves to the host: the image, how the guest gets it, and the file of its variables, which
 /// `variables` names, given the ending that its format has (`fd`, `qcow2`). The machine type is canonical already.
 ///
-/// Where no descriptor fits nothing is filled in: the start will say what is missing.
+/// Where no descriptor fits nothing is filled in. A domain that only asks for a kind of firmware cannot be started then.
 pub fn settle_firmware(
     domain: &mut Domain,
     descriptors: &[&Descriptor],
     variables: impl FnOnce(&str) -> String,
-) {
+) -> Result<(), NoFirmware> {
     let named = domain.os.loader.as_ref().filter(|loader| loader.path.is_some());
     let in_flash = named.is_some_and(|loader| loader.kind == Some(LoaderKind::Pflash));
     let kind = match domain.os.firmware {
         Some(kind) => kind,
         // A name that a descriptor knows stands for all that the descriptor says.
         None if in_flash => Kind::Efi,
-        None => return,
+        None => return Ok(()),
     };
     let machine = domain.os.machine.clone().unwrap_or_default();
     match select_firmware(domain, kind, &machine, descriptors.iter().copied()) {
         Some(descriptor) => describe(domain, kind, descriptor, variables),
         None if domain.os.firmware.is_none() => name_variables(domain, variables),
-        None => {}
+        None => return Err(NoFirmware { kind }),
     }
+    Ok(())
+}
+
+/// No firmware of this host is what a domain asks for; in libvirt's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Unable to find '{kind}' firmware that is compatible with the current configuration")]
+pub struct NoFirmware {
+    kind: Kind,
 }
 
 fn describe(

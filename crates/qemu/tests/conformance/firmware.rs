@@ -35,7 +35,8 @@ pub(crate) fn are_libvirts(data: &Path) -> usize {
         let guest = ours.name.clone();
         settle_firmware(&mut ours, &descriptors, |ending| {
             format!("/var/lib/libvirt/qemu/nvram/{guest}_VARS.{ending}")
-        });
+        })
+        .unwrap();
         count += 1;
         let is_same = ours.os == expected.os && ours.features.smm == expected.features.smm;
         if !is_same {

@@ -8,7 +8,7 @@ use domain::Domain;
 use domain::model::address::DeviceInfo;
 use domain::model::chardev::CharKind;
 use domain::model::controller::ControllerType;
-use domain::model::disk::{Disk, DiskBus, DiskDevice};
+use domain::model::disk::{Disk, DiskBus, DiskDevice, DiskRun};
 use qemu::plan::hotplug::{self, Step, Which};
 use qemu::plan::{PlanError, Surroundings};
 use qemu::qmp::device::{
@@ -143,6 +143,11 @@ async fn plug_placed(
         Found::Watchdog(index) => Which::Watchdog(index),
     };
     done.carry_out(steps(&domain, which, here)?, &mut ptys).await?;
+    if let Which::Disk { index, node } = which
+        && let Some(disk) = domain.devices.disks.get_mut(index)
+    {
+        disk.run = run_of(disk, node).await;
+    }
     for (label, pty) in ptys {
         note_pty(&mut domain, &label, &pty);
     }
@@ -156,6 +161,13 @@ async fn plug_placed(
         found.copy(&domain, live);
     });
     Ok(alias)
+}
+
+/// What is known of a disk once QEMU has it, by the number of its block nodes.
+pub(super) async fn run_of(disk: &Disk, node: usize) -> Option<DiskRun> {
+    let disk = disk.clone();
+    // Whatever it cannot find out is not said.
+    tokio::task::spawn_blocking(move || crate::start::run_of(&disk, node)).await.ok().flatten()
 }
 
 fn found_of(which: Which) -> Found {

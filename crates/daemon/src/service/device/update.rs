@@ -328,10 +328,12 @@ pub(super) async fn change_medium(
         }
         return Err(error);
     }
+    let inserted = inserted.is_some();
     live::undo(guest, before).await;
     if known.source.is_some() && known.source != new.source {
         live::withdraw(service, guest, known).await;
     }
+    new.run = if inserted { live::run_of(&new, node).await } else { None };
     guest.note_live(|live| {
         if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
             *known = new;

@@ -56,7 +56,8 @@ fn complete(service: &Service, domain: &mut Domain) -> Result<(), Failure> {
         let facts = service.host.facts();
         let descriptors: Vec<_> = facts.firmware.iter().map(|loader| &loader.descriptor).collect();
         let (name, uuid) = (domain.name.clone(), domain.uuid);
-        settle_firmware(domain, &descriptors, |ending| variables_path(service, &name, uuid, ending));
+        settle_firmware(domain, &descriptors, |ending| variables_path(service, &name, uuid, ending))
+            .map_err(|missing| Box::new(RemoteError::operation_failed(missing.to_string())))?;
     }
     Ok(())
 }

@@ -153,6 +153,19 @@ async fn what_libvirt_refuses_is_refused_in_its_words() {
         let said = define(&service, &xml).await.unwrap_err();
         assert!(said.contains(part), "{said}");
     }
+    // No firmware of any host is EFI for a file that is not there, or a BIOS by a descriptor.
+    for (kind, loader) in [
+        ("efi", "<loader readonly='yes' type='pflash'>/nonexistent.fd</loader>"),
+        ("efi", "<loader type='rom'>/nonexistent.fd</loader>"),
+        ("bios", "<loader type='rom'>/nonexistent.fd</loader>"),
+    ] {
+        let xml =
+            good.replace("<os>", &format!("<features><acpi/></features><os firmware='{kind}'>{loader}"));
+        let words = format!(
+            "operation failed: Unable to find '{kind}' firmware that is compatible with the current configuration"
+        );
+        assert_eq!(define(&service, &xml).await.unwrap_err(), words, "{loader}");
+    }
     assert!(names(&service, 0).is_empty());
     assert_eq!(fs::read_dir(state.path().join("lib/domains")).unwrap().count(), 0);
 }

@@ -10,7 +10,7 @@ use rpc::xdr::Text;
 
 use super::only_flags;
 use crate::service::domains::Vm;
-use crate::service::{Client, Failure};
+use crate::service::{Client, Failure, Service};
 
 /// `virDomainXMLFlags`.
 mod flag {
@@ -85,7 +85,12 @@ fn no_name() -> RemoteError<'static> {
 }
 
 /// `DOMAIN_GET_XML_DESC`.
-pub(in crate::service) fn describe(client: &Client, vm: &Vm, flags: u32) -> Result<Text<'static>, Failure> {
+pub(in crate::service) fn describe(
+    service: &Service,
+    client: &Client,
+    vm: &Vm,
+    flags: u32,
+) -> Result<Text<'static>, Failure> {
     only_flags(flags, flag::ALL, "virDomainGetXMLDesc")?;
     let secrets = if flags & flag::SECURE != 0 { Secrets::Show } else { Secrets::Hide };
     if secrets == Secrets::Show && client.rights() != Rights::Full {
@@ -99,11 +104,31 @@ pub(in crate::service) fn describe(client: &Client, vm: &Vm, flags: u32) -> Resu
         (Some(live), None) if wants_definition => {
             live.print_as(PrintForm { state: PrintState::Inactive, secrets })
         }
-        (Some(live), _) if !wants_definition => live.print_as(PrintForm { state: PrintState::Live, secrets }),
+        (Some(live), _) if !wants_definition => {
+            let text = live.print_as(PrintForm { state: PrintState::Live, secrets });
+            labelled(text, &service.isolation.label())
+        }
         (_, Some(definition)) => shown(&definition, secrets)?,
         (_, None) => return Err(crate::service::domains::not_running()),
     };
     Ok(text.into())
+}
+
+/// Says whom a running guest's QEMU and files belong to, as libvirt does: after the devices. A label that the domain
+/// brings says it already.
+fn labelled(mut text: String, label: &str) -> String {
+    const END: &str = "\n  </devices>\n";
+    let end = text.rfind(END).map(|at| at + END.len());
+    if let Some(end) = end.filter(|end| text.get(*end..).is_some_and(|rest| !rest.contains("\n  <seclabel")))
+        && !text.get(end..).is_some_and(|rest| rest.starts_with("  <seclabel"))
+    {
+        let label = format!(
+            "  <seclabel type='dynamic' model='dac' relabel='yes'>\n    <label>{label}</label>\n    \
+             <imagelabel>{label}</imagelabel>\n  </seclabel>\n"
+        );
+        text.insert_str(end, &label);
+    }
+    text
 }
 
 /// A definition as it is stored, without its displays' passwords where they are to be hidden.
@@ -122,4 +147,20 @@ fn shown(definition: &Arc<str>, secrets: Secrets) -> Result<String, Failure> {
         .collect();
     let hidden = document.apply(&hidden).map_err(|error| RemoteError::internal(crate::chain(&error)))?;
     Ok(hidden.text().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_guests_label_stands_where_libvirt_has_it() {
+        let text = "<domain>\n  <devices>\n  </devices>\n  <launchSecurity type='sev'/>\n</domain>\n";
+        let said = labelled(text.into(), "+7:+8");
+        let expected = "<domain>\n  <devices>\n  </devices>\n  \
+            <seclabel type='dynamic' model='dac' relabel='yes'>\n    <label>+7:+8</label>\n    \
+            <imagelabel>+7:+8</imagelabel>\n  </seclabel>\n  <launchSecurity type='sev'/>\n</domain>\n";
+        assert_eq!(said, expected);
+        assert_eq!(labelled(said.clone(), "+9:+9"), said);
+    }
 }

@@ -22,13 +22,13 @@ const AT_ONCE: usize = 8;
 /// what was written down of it; its QEMU is asked meanwhile, so that one that hangs keeps nobody waiting.
 pub(in crate::service) async fn take_over(service: &Arc<Service>) {
     let guests = service.paths.run.join("guests");
-    let found: Vec<PathBuf> =
+    let there: Vec<PathBuf> =
         std::fs::read_dir(&guests).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     // Nothing is in the way of what a killed daemon has left of control groups.
     tokio::task::spawn_blocking(crate::cgroup::sweep_all);
     let gate = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     let mut tasks = tokio::task::JoinSet::new();
-    for path in found {
+    for path in there {
         let (service, gate) = (Arc::clone(service), Arc::clone(&gate));
         tasks.spawn(async move {
             let _turn = gate.acquire().await;
@@ -39,8 +39,13 @@ pub(in crate::service) async fn take_over(service: &Arc<Service>) {
             })
         });
     }
+    let found = tasks.join_all().await;
+    let paths = service.paths.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || crate::isolate::restore(&paths)).await {
+        tracing::error!(%error, "owners of lost guests' files are not restored");
+    }
     // Only when all are known that run: a new guest may have been started before the record of the old one went.
-    for relaunch in tasks.join_all().await.into_iter().flatten() {
+    for relaunch in found.into_iter().flatten() {
         relaunch.carry_out(service);
     }
 }

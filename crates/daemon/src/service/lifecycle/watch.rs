@@ -179,16 +179,15 @@ fn io_error_action(action: &str) -> i32 {
 /// The path and alias of the disk that QEMU calls so: by the device's id, or by the name of one of its layers.
 fn disk_of(vm: &Vm, name: &str) -> (String, String) {
     let Some(live) = vm.live() else { return (String::new(), name.to_owned()) };
-    let mut disks = live.devices.disks.iter().enumerate();
-    let found = disks.find(|(index, disk)| {
+    let found = live.devices.disks.iter().find(|disk| {
         let alias = disk.info.alias.as_deref().unwrap_or_default();
         let layer = name.strip_prefix("libvirt-").and_then(|rest| rest.split('-').next());
         name == alias
             || name.strip_prefix("drive-") == Some(alias)
             || name.split('/').any(|part| part == alias)
-            || layer.and_then(|number| number.parse().ok()) == Some(index + 1)
+            || layer.is_some_and(|number| number.parse().ok() == disk.run.map(|run| run.index))
     });
-    let Some((_, disk)) = found else { return (String::new(), name.to_owned()) };
+    let Some(disk) = found else { return (String::new(), name.to_owned()) };
     use domain::model::disk::DiskSource;
     let path = match &disk.source {
         Some(DiskSource::File { path }) => path.clone(),

@@ -7,14 +7,20 @@ use crate::model::disk::{
 };
 
 pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
+    let run = disk.run.filter(|_| form.is_live());
+    let below =
+        disk.backing_store.as_ref().or_else(|| run.filter(|run| run.ends).map(|_| &BackingStore::End));
     Node::new("disk")
         .attr("type", disk.source.as_ref().map_or("file", type_name))
         .attr("device", disk.device)
         .word("model", disk.model)
         .word("snapshot", disk.snapshot.filter(|mode| !(disk.readonly && *mode == SnapshotMode::No)))
-        .maybe(print_driver(disk))
-        .maybe(disk.source.as_ref().and_then(|source| print_source(source, disk.startup_policy)))
-        .maybe(disk.backing_store.as_ref().map(print_backing_store))
+        .maybe(print_driver(disk, form))
+        .maybe(disk.source.as_ref().and_then(|source| {
+            let node = print_source(source, disk.startup_policy)?;
+            Some(node.opt("index", run.map(|run| run.index)))
+        }))
+        .maybe(below.map(print_backing_store))
         .child(
             Node::new("target")
                 .attr("dev", &disk.target.dev)
@@ -34,12 +40,13 @@ pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
         .info(&disk.info, form)
 }
 
-fn print_driver(disk: &Disk) -> Option<Node> {
+fn print_driver(disk: &Disk, form: PrintForm) -> Option<Node> {
     let driver = &disk.driver;
     let is_said = |policy: &ErrorPolicy| *policy != ErrorPolicy::Default;
     Node::new("driver")
         .opt("name", driver.name.as_ref())
-        .word("type", driver.format)
+        // A running guest's empty drive has no image to be of a format.
+        .word("type", driver.format.filter(|_| disk.source.is_some() || !form.is_live()))
         .word("cache", driver.cache.filter(|cache| *cache != DiskCache::Default))
         .word("error_policy", driver.error_policy.filter(is_said))
         .word("rerror_policy", driver.rerror_policy.filter(is_said))

@@ -7,7 +7,9 @@ use super::{
 use crate::model::{
     Keyword,
     devices::VirtioOptions,
-    disk::{BackingImage, BackingStore, BlockIo, Disk, DiskDriver, DiskSource, DiskTarget, StartupPolicy},
+    disk::{
+        BackingImage, BackingStore, BlockIo, Disk, DiskDriver, DiskRun, DiskSource, DiskTarget, StartupPolicy,
+    },
     keyword::keywords,
 };
 
@@ -28,6 +30,9 @@ pub(super) fn read_disk(reader: &Reader<'_, '_>) -> Option<Disk> {
     let target = read_target(reader)?;
     let (driver, virtio) = reader.child("driver").map(|driver| read_driver(&driver)).unwrap_or_default();
     let (source, startup_policy) = read_source(reader);
+    let source_is_there = source.is_some();
+    let written = reader.element().child("source").and_then(|source| source.attribute("index"));
+    let index = written.and_then(|index| index.value().parse().ok());
     Some(Disk {
         device,
         model: reader.word("model"),
@@ -37,6 +42,7 @@ pub(super) fn read_disk(reader: &Reader<'_, '_>) -> Option<Disk> {
         driver,
         virtio,
         backing_store: reader.child("backingStore").map(|store| read_backing_store(&store)),
+        run: index.filter(|_| source_is_there).map(|index| DiskRun { index, ends: false }),
         target,
         block_io: reader.child("blockio").map(|io| BlockIo {
             logical_block_size: io.number("logical_block_size"),
@@ -94,6 +100,7 @@ fn read_source(reader: &Reader<'_, '_>) -> (Option<DiskSource>, Option<StartupPo
         return (None, None);
     };
     let startup_policy = source.word("startupPolicy");
+    // What a definition says of it means nothing.
     source.ignore("index");
     let named = |name| source.string(name).filter(|path| !path.is_empty());
     let source = match known {

@@ -78,6 +78,8 @@ macro_rules! commands {
     )*};
 }
 
+pub(super) use commands;
+
 commands! {
     /// Leaves the negotiation that follows the greeting.
     QmpCapabilities, "qmp_capabilities" => Done;

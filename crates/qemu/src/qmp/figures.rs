@@ -5,22 +5,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::command::Command;
+use super::command::{Command, commands};
 
-macro_rules! queries {
-    ($($(#[$doc:meta])* $type:ident, $name:literal => $reply:ty;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub struct $type;
-
-        impl Command for $type {
-            const NAME: &'static str = $name;
-            type Reply = $reply;
-        }
-    )*};
-}
-
-queries! {
+commands! {
     QueryCpusFast, "query-cpus-fast" => Vec<CpuThread>;
     QueryHotpluggableCpus, "query-hotpluggable-cpus" => Vec<HotpluggableCpu>;
     QueryBalloon, "query-balloon" => BalloonInfo;

@@ -100,6 +100,14 @@ XML
     holds "the limit allows what may be locked" \
         grep -q "^Max locked memory *$((1100 << 20)) " "/proc/$(pgrep -f guest=locked,)/limits"
     v destroy locked
+    echo 48 >/proc/sys/vm/nr_hugepages
+    systemctl start dev-hugepages.mount
+    sed 's/locked/huge/; s/<memtune>.*/<memoryBacking><hugepages\/><\/memoryBacking>/' /root/locked.xml >/root/huge.xml
+    holds "a guest in huge pages starts" v create /root/huge.xml --paused
+    holds "all its memory is there" \
+        grep -q "^HugetlbPages:[^0-9]*65536 kB" "/proc/$(pgrep -f guest=huge,)/status"
+    v destroy huge
+    holds "and leaves nothing there" is "$(ls /dev/hugepages)" ""
 
     holds "the guest is destroyed" v destroy tried
     holds "its scope goes" timeout 10 sh -c "while systemctl -q is-active '$scope'; do sleep 0.2; done"

@@ -46,6 +46,17 @@ pub(crate) fn open(path: &Path, qemu: &str, command_line: &str) -> io::Result<Lo
     Ok(Log { file, path: path.to_owned(), start })
 }
 
+/// Removes a log, and what was put aside of it.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    for path in [path.to_owned(), path.with_extension("log.0")] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Puts a log that is too long aside.
 fn bound(path: &Path, longest: u64) -> io::Result<()> {
     match fs::symlink_metadata(path) {

@@ -76,6 +76,23 @@ fn every_command_answers_as_libvirts_daemon_does_but_for_what_the_table_says() {
     assert_eq!((libvirtd.end, sevirt.end), (0, 0));
 }
 
+/// What commands.virsh leaves out. Here every answer is libvirt's, so that no row of the table is needed.
+#[test]
+fn options_and_devices_answer_as_with_libvirts_daemon() {
+    let script = "options.virsh";
+    let lines = answers::script(&std::fs::read_to_string(format!("{DATA}/{script}")).unwrap());
+    let [theirs, ours] = directories();
+    let (libvirtd, sevirt) = std::thread::scope(|scope| {
+        let libvirtd = scope.spawn(|| typed(Path::new("libvirtd"), script, theirs.path()));
+        let sevirt = typed(&sevirt(), script, ours.path());
+        (libvirtd.join().unwrap(), sevirt)
+    });
+    let mut faults = unexpected(&lines, &libvirtd);
+    faults.extend(Table::load().compare(&libvirtd.answers, &sevirt.answers));
+    assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
+    assert_eq!((libvirtd.end, sevirt.end), (0, 0));
+}
+
 /// Lines of the script that did not do with libvirtd what the script says they do: such a line would compare nothing.
 fn unexpected(lines: &[(u32, Expected)], typed: &Typed) -> Vec<String> {
     let mut faults = Vec::new();

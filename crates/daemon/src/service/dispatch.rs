@@ -324,6 +324,12 @@ pub(crate) async fn remote(
         C::DomainSendKey(args) => R::DomainSendKey(device::send_key(service, &args).await?),
         C::DomainInjectNmi(args) => R::DomainInjectNmi(device::inject_nmi(service, &args).await?),
         C::DomainBlockResize(args) => R::DomainBlockResize(device::block_resize(service, &args).await?),
+        C::DomainSetBlockThreshold(args) => {
+            R::DomainSetBlockThreshold(device::set_block_threshold(service, &args).await?)
+        }
+        C::DomainStartDirtyRateCalc(args) => {
+            R::DomainStartDirtyRateCalc(device::start_dirty_rate_calc(service, &args).await?)
+        }
         C::DomainGetBlockJobInfo(args) => R::DomainGetBlockJobInfo(device::block_job_info(service, &args)?),
         C::DomainGetJobInfo(dom) => R::DomainGetJobInfo(device::job_info(service, &dom)?),
         C::DomainGetJobStats(args) => R::DomainGetJobStats(device::job_stats(service, &args)?),

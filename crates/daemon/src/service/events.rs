@@ -57,6 +57,15 @@ pub(crate) enum Happening {
         kind: i32,
         uri: Option<String>,
     },
+    /// A disk is written to beyond what was asked to be told of; `device` is its target, or that with a node's number.
+    BlockThreshold {
+        device: String,
+        path: Option<String>,
+        threshold: u64,
+        excess: u64,
+    },
+    /// What was tuned of the running guest, and to what.
+    Tunable(Vec<(String, String)>),
     /// Suspended to memory by the guest.
     PmSuspend,
     PmWakeup,

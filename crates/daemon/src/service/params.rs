@@ -22,6 +22,10 @@ impl Params {
         }
     }
 
+    pub(super) fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+
     pub(super) fn all<const MAX: usize>(self) -> List<TypedParam<'static>, MAX> {
         self.0.into_iter().take(MAX).collect()
     }

@@ -128,6 +128,42 @@ impl Command for BlockResize {
     }
 }
 
+/// `block-set-write-threshold`: has QEMU tell, once, that a node is written to beyond that byte; 0: never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetWriteThreshold {
+    pub node: String,
+    pub threshold: u64,
+}
+
+impl Command for SetWriteThreshold {
+    const NAME: &'static str = "block-set-write-threshold";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::from_iter([
+            ("node-name".into(), self.node.as_str().into()),
+            ("write-threshold".into(), self.threshold.into()),
+        ])
+    }
+}
+
+/// `calc-dirty-rate`: has QEMU measure how fast the guest changes its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalcDirtyRate {
+    pub seconds: i32,
+    /// `page-sampling`, `dirty-bitmap` or `dirty-ring`.
+    pub mode: &'static str,
+}
+
+impl Command for CalcDirtyRate {
+    const NAME: &'static str = "calc-dirty-rate";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::from_iter([("calc-time".into(), self.seconds.into()), ("mode".into(), self.mode.into())])
+    }
+}
+
 /// `set_link`: plugs or unplugs a network card's cable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLink {

@@ -14,6 +14,7 @@ commands! {
     QueryBlock, "query-block" => Vec<Drive>;
     QueryBlockstats, "query-blockstats" => Vec<DriveStats>;
     QueryIothreads, "query-iothreads" => Vec<Iothread>;
+    QueryDirtyRate, "query-dirty-rate" => DirtyRate;
 }
 
 /// `query-named-block-nodes`, without what is below each node.
@@ -46,6 +47,31 @@ impl Command for QueryStats<'_> {
             ("providers".into(), Value::Array(vec![provider])),
         ])
     }
+}
+
+/// How fast the guest changes its memory, as far as it was measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct DirtyRate {
+    /// `unstarted`, `measuring`, `measured`.
+    pub status: String,
+    /// Seconds since the host started.
+    pub start_time: i64,
+    /// Seconds, or what `calc_time_unit` says.
+    pub calc_time: i64,
+    /// `page-sampling`, `dirty-bitmap`, `dirty-ring`.
+    pub mode: String,
+    /// MiB a second.
+    pub dirty_rate: Option<i64>,
+    pub vcpu_dirty_rate: Vec<VcpuDirtyRate>,
+}
+
+/// The same of one vCPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VcpuDirtyRate {
+    pub id: i64,
+    pub dirty_rate: i64,
 }
 
 /// Figures of one vCPU.
@@ -207,6 +233,9 @@ pub struct Image {
     pub virtual_size: u64,
     pub actual_size: Option<u64>,
     pub format: String,
+    pub filename: String,
+    /// What it is an overlay of.
+    pub backing_image: Option<Box<Self>>,
 }
 
 /// A block node.
@@ -217,6 +246,9 @@ pub struct BlockNode {
     pub node_name: Option<String>,
     #[serde(default)]
     pub drv: String,
+    /// In bytes, 0 for none.
+    #[serde(default, rename = "write_threshold")]
+    pub write_threshold: u64,
 }
 
 /// The figures of a drive.
@@ -229,9 +261,18 @@ pub struct DriveStats {
     pub node_name: Option<String>,
     #[serde(default)]
     pub stats: BlockCounters,
+    /// Those of the node that its data is in.
+    #[serde(default)]
+    pub parent: Option<Box<Self>>,
 }
 
 impl DriveStats {
+    /// The names of the nodes that the data passes, from the drive down to the storage.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        let nodes = std::iter::successors(Some(self), |stats| stats.parent.as_deref());
+        nodes.filter_map(|stats| stats.node_name.as_deref())
+    }
+
     /// Whether it is the drive of the device with that id.
     pub fn is_of(&self, id: &str) -> bool {
         is_of(self.qdev.as_deref(), id)

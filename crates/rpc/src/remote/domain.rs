@@ -55,6 +55,8 @@ records! {
 
     /// A console, a channel or another character device; the first one when it has no name.
     OpenDeviceArgs<'a> { dom: Domain<'a>, device: Option<Text<'a>>, flags: u32 }
+    /// `seconds` is how long it is measured.
+    DirtyRateCalcArgs<'a> { dom: Domain<'a>, seconds: i32, flags: u32 }
     SendKeyArgs<'a> { dom: Domain<'a>, codeset: u32, holdtime: u32, keycodes: List<u32, 16>, flags: u32 }
     SendProcessSignalArgs<'a> { dom: Domain<'a>, pid: i64, signum: u32, flags: u32 }
 

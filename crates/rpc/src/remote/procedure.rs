@@ -449,7 +449,7 @@ program! {
   424 DomainAuthorizedSshKeysGet                  Write  Low  call domain::SshKeysArgs<'a> => List<Text<'a>, 2048>;
   425 DomainAuthorizedSshKeysSet                  Write  Low  call domain::SetSshKeysArgs<'a> => ();
   426 DomainGetMessages                           Read   Low  call DomFlags<'a> => List<Text<'a>, 2048>;
-  427 DomainStartDirtyRateCalc                    Write  Low;
+  427 DomainStartDirtyRateCalc                    Write  Low  call domain::DirtyRateCalcArgs<'a> => ();
   428 NodeDeviceDefineXml                         Write  Low;
   429 NodeDeviceUndefine                          Write  High;
   430 NodeDeviceCreate                            Write  High;

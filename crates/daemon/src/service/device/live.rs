@@ -15,7 +15,7 @@ use qemu::qmp::device::{
     BlockdevAdd, BlockdevDel, ChardevAdd, ChardevRemove, DeviceAdd, DeviceDel, NetdevAdd, NetdevDel,
     ObjectAdd, ObjectDel,
 };
-use qemu::qmp::figures::{QueryBlock, QueryNamedBlockNodes};
+use qemu::qmp::figures::{DriveStats, QueryBlockstats, QueryNamedBlockNodes};
 use rpc::error::RemoteError;
 
 use super::affect::{config_unsupported, internal, unsupported};
@@ -243,7 +243,7 @@ fn bus_of(disk: &Disk) -> DiskBus {
     })
 }
 
-fn is_accessible(disk: &Disk) -> Result<(), Failure> {
+pub(super) fn is_accessible(disk: &Disk) -> Result<(), Failure> {
     let Some(path) = disk_path(disk) else { return Ok(()) };
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
@@ -458,8 +458,13 @@ pub(super) async fn next_node(guest: &Guest) -> Result<usize, Failure> {
 }
 
 /// The number in the name of a block node: `libvirt-3-storage`.
-pub(crate) fn node_number(name: &str) -> Option<usize> {
+fn node_number(name: &str) -> Option<usize> {
     name.strip_prefix("libvirt-")?.split('-').next()?.parse().ok()
+}
+
+/// The number of the nodes of a drive's image. A filter above them has a name of another kind.
+pub(crate) fn image_number(drive: &DriveStats) -> Option<usize> {
+    drive.node_names().find_map(node_number)
 }
 
 /// What was done already, to be undone where the rest fails.
@@ -582,10 +587,7 @@ fn can_be_unplugged(live: &Domain, found: Found) -> Result<(), Failure> {
                 (device @ (DiskDevice::Cdrom | DiskDevice::Floppy), _) => {
                     Err(unsupported(format!("disk device type '{device}' cannot be detached")))
                 }
-                (_, bus) => {
-                    let bus = bus.map(|bus| bus.to_string()).unwrap_or_default();
-                    Err(unsupported(format!("disk bus '{bus}' cannot be hot unplugged.")))
-                }
+                _ => Err(unsupported("This type of disk cannot be hot unplugged")),
             }
         }
         Found::Controller(at) => {
@@ -662,9 +664,8 @@ pub(super) async fn nodes_of(
     disk: &Disk,
 ) -> Result<Vec<Step>, Failure> {
     let alias = disk.info.alias.as_deref().unwrap_or_default();
-    let drives = guest.ask(QueryBlock).await?;
-    let inserted = drives.iter().find(|drive| drive.is_of(alias)).and_then(|drive| drive.inserted.as_ref());
-    let Some(node) = inserted.and_then(|inserted| inserted.node_name.as_deref()).and_then(node_number) else {
+    let drives = guest.ask(QueryBlockstats).await?;
+    let Some(node) = drives.iter().find(|drive| drive.is_of(alias)).and_then(image_number) else {
         return Ok(Vec::new());
     };
     let (live, dir) = (Arc::clone(live), qemu_dir(guest));

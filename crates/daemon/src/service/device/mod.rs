@@ -5,6 +5,7 @@ mod attach;
 pub(crate) mod config;
 mod console;
 mod detach;
+mod dirty_rate;
 mod find;
 mod fragment;
 mod job;
@@ -15,6 +16,7 @@ mod live;
 mod resize;
 mod screenshot;
 mod tap;
+mod threshold;
 mod update;
 pub(crate) mod wait;
 
@@ -30,13 +32,15 @@ use crate::vm::Guest;
 pub(super) use attach::{attach, attach_flags};
 pub(super) use console::{Consoles, open_channel, open_console};
 pub(super) use detach::{detach, detach_alias, detach_flags};
+pub(super) use dirty_rate::start_dirty_rate_calc;
 pub(super) use job::{abort_job, block_job_info, control_info, job_info, job_stats};
 pub(super) use keys::{inject_nmi, send_key};
 pub(super) use launch_security::{info as launch_security_info, set_state as set_launch_security_state};
 pub(super) use live::deleted;
-pub(super) use live::node_number;
+pub(super) use live::image_number;
 pub(super) use resize::block_resize;
 pub(super) use screenshot::screenshot;
+pub(super) use threshold::{exceeded as threshold_exceeded, set_block_threshold, storage as storage_node};
 pub(super) use update::update_flags;
 
 /// The directory in which QEMU may write.

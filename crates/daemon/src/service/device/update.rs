@@ -304,8 +304,12 @@ pub(super) async fn change_medium(
     new.driver.format = asked.driver.format.or(known.driver.format);
     new.backing_store = asked.backing_store.filter(|below| matches!(below, BackingStore::Image(_)));
     let before = live::nodes_of(service, guest, &live, &known).await?;
-    let (its, dir) = (Arc::clone(&live), qemu_dir(guest));
-    let here = blocking(service, move |service| live::surroundings(service, &its, &dir)).await?;
+    let (its, dir, asked) = (Arc::clone(&live), qemu_dir(guest), new.clone());
+    let here = blocking(service, move |service| {
+        live::is_accessible(&asked)?;
+        live::surroundings(service, &its, &dir)
+    })
+    .await?;
     let node = live::next_node(guest).await?;
     let medium = hotplug::medium(&new, node, &here).map_err(|error| live::planned(&error))?;
     // The new one is there before the old one goes: what cannot be opened changes nothing.

@@ -1,9 +1,10 @@
 //! What happened → what is sent to a client that registered for one of `virDomainEventID`.
 
 use rpc::remote::event::{
-    AgentLifecycle, BalloonChange, Device, IoError, IoErrorReason, Lifecycle, MetadataChange, Plain, Pm,
-    RtcChange, TrayChange, Watchdog,
+    AgentLifecycle, BalloonChange, BlockThreshold, Device, IoError, IoErrorReason, Lifecycle, MetadataChange, Plain, Pm,
+    RtcChange, TrayChange, Tunable, Watchdog,
 };
+use rpc::remote::typed_param::{TypedParam, Value};
 use rpc::remote::{Event, object};
 
 use super::{About, Happening};
@@ -62,6 +63,24 @@ pub(super) fn domain<'a>(
             Event::DomainEventCallbackBalloonChange(BalloonChange { callback_id, dom, actual })
         }
         (15, H::DeviceRemoved(alias)) => Event::DomainEventCallbackDeviceRemoved(device(alias)),
+        (17, H::Tunable(tuned)) => Event::DomainEventCallbackTunable(Tunable {
+            callback_id,
+            dom,
+            params: tuned
+                .iter()
+                .map(|(name, value)| TypedParam::new(name.as_str(), Value::String(value.as_str().into())))
+                .collect(),
+        }),
+        (24, H::BlockThreshold { device, path, threshold, excess }) => {
+            Event::DomainEventBlockThreshold(BlockThreshold {
+                callback_id,
+                dom,
+                dev: device.into(),
+                path: path.as_deref().map(Into::into),
+                threshold: *threshold,
+                excess: *excess,
+            })
+        }
         (18, &H::AgentLifecycle { state, reason }) => {
             Event::DomainEventCallbackAgentLifecycle(AgentLifecycle { callback_id, dom, state, reason })
         }

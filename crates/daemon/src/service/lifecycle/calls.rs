@@ -10,6 +10,7 @@ use rpc::remote::domain::{SetLifecycleActionArgs, state};
 use rules::ops::Operation;
 
 use super::refuse::refused;
+use crate::guest_log;
 use crate::service::domain::{affect, blocking, define, exclusively, only_flags};
 use crate::service::domains::Vm;
 use crate::service::{Failure, Service, agent};
@@ -22,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(15);
 /// `virDomainDestroyFlagsValues`.
 mod destroy_flag {
     pub(super) const GRACEFUL: u32 = 1;
+    /// What QEMU said of it is removed as well.
+    pub(super) const REMOVE_LOGS: u32 = 2;
 }
 
 /// `virDomainShutdownFlagValues` and `virDomainRebootFlagValues`, which agree.
@@ -41,7 +44,7 @@ pub(in crate::service) async fn destroy(
     vm: Arc<Vm>,
     flags: u32,
 ) -> Result<(), Failure> {
-    only_flags(flags, destroy_flag::GRACEFUL, "virDomainDestroyFlags")?;
+    only_flags(flags, destroy_flag::GRACEFUL | destroy_flag::REMOVE_LOGS, "virDomainDestroyFlags")?;
     let guest = vm.running()?;
     let (its, graceful) = (Arc::clone(service), flags & destroy_flag::GRACEFUL != 0);
     let ended = tokio::spawn(async move {
@@ -61,7 +64,17 @@ pub(in crate::service) async fn destroy(
         // Its name is free when this is answered.
         let _job = vm.job.lock().await;
         its.domains.settle(&vm);
-        Ok(())
+        if flags & destroy_flag::REMOVE_LOGS == 0 {
+            return Ok(());
+        }
+        let log = super::start::log_path(&its, &vm.name());
+        crate::service::blocking(&its, move |_| {
+            guest_log::remove(&log).map_err(|error| {
+                let detail = format!("the guest ended, but its log '{}' stays: {error}", log.display());
+                Box::new(RemoteError::system_error(detail))
+            })
+        })
+        .await
     });
     ended.await.unwrap_or_else(|error| Err(Box::new(RemoteError::internal(error.to_string()))))
 }

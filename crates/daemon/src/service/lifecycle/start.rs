@@ -1,5 +1,6 @@
 //! Starts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -209,7 +210,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     }
     let background = InBackground {
         reactions,
-        log: service.paths.log.join(crate::store::file_name(&domain.name)).with_extension("log"),
+        log: log_path(service, &domain.name),
         nvram_dir: service.paths.state.join("nvram"),
         networks: crate::network::meanings(service, &domain)?,
     };
@@ -341,4 +342,8 @@ fn launch(service: &Arc<Service>, vm: &Arc<Vm>, how: &How, ready: Ready) -> Resu
 /// What a guest is started from again when it reboots: as it ran, not as it was defined meanwhile.
 pub(super) fn as_it_ran(live: &Domain) -> Arc<str> {
     live.print_as(PrintForm::DEFINITION).into()
+}
+/// Where what QEMU says of a domain is kept.
+pub(super) fn log_path(service: &Service, name: &str) -> PathBuf {
+    service.paths.log.join(crate::store::file_name(name)).with_extension("log")
 }

@@ -120,10 +120,15 @@ fn on_event(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Guest, event: &qmp::Ev
     }
 }
 
-fn on_other(service: &Service, vm: &Arc<Vm>, guest: &Guest, name: &str, data: &serde_json::Value) {
+fn on_other(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Guest, name: &str, data: &serde_json::Value) {
     let tell = |happening| service.events.publish(&vm.about(), &happening);
     let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match name {
+        "BLOCK_WRITE_THRESHOLD" => {
+            if let Some(guest) = vm.guest() {
+                device::threshold_exceeded(service, vm, guest, data);
+            }
+        }
         "RTC_CHANGE" => {
             if let Some(offset) = data.get("offset").and_then(serde_json::Value::as_i64) {
                 tell(Happening::RtcChange(offset));

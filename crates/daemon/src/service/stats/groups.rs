@@ -1,10 +1,12 @@
 //! The groups of figures that `domstats` knows, by libvirt's names.
 
 use domain::Domain;
-use qemu::qmp::figures::{QueryBalloon, QueryBlock, QueryBlockstats, QueryStats};
+use qemu::qmp::figures::{
+    Image, QueryBalloon, QueryBlock, QueryBlockstats, QueryDirtyRate, QueryNamedBlockNodes, QueryStats,
+};
 
 use super::{balloon, block, interface, proc};
-use crate::service::device::{affect, node_number};
+use crate::service::device::{affect, image_number, storage_node};
 use crate::service::domains::Vm;
 use crate::service::params::Params;
 use crate::service::tune;
@@ -23,13 +25,13 @@ const MEMORY: u32 = 256;
 const DIRTYRATE: u32 = 512;
 const VM: u32 = 1024;
 
-/// Those of which something is known. Of `PERF`, `IOTHREAD`, `MEMORY`, `DIRTYRATE` and `VM` libvirt has nothing for a
-/// guest that asks for none of it, and so has sevirt for any.
+/// Those of which something is known. Of `PERF`, `IOTHREAD` and `MEMORY` libvirt has nothing for a guest that asks for
+/// none of it, and so has sevirt for any.
 pub(super) const ALL: u32 =
     STATE | CPU_TOTAL | BALLOON | VCPU | INTERFACE | BLOCK | PERF | IOTHREAD | MEMORY | DIRTYRATE | VM;
 
 /// The figures of one domain. What cannot be had is left out.
-pub(super) async fn of(vm: &Vm, groups: u32) -> Params {
+pub(super) async fn of(vm: &Vm, groups: u32, backing: bool) -> Params {
     let mut params = Params::default();
     let guest = vm.guest();
     let domain = match &guest {
@@ -63,16 +65,34 @@ pub(super) async fn of(vm: &Vm, groups: u32) -> Params {
         interface_group(&mut params, &domain);
     }
     if groups & BLOCK != 0 {
-        block_group(&mut params, guest.as_deref(), &domain).await;
+        block_group(&mut params, guest.as_deref(), &domain, backing).await;
     }
-    if groups & DIRTYRATE != 0 && guest.is_some() {
-        // `virDomainDirtyRateStatus` unstarted: nobody measures it here.
-        params.add("dirtyrate.calc_status", 0i32);
-        params.add("dirtyrate.calc_start_time", 0i64);
-        params.add("dirtyrate.calc_period", 0i32);
-        params.add("dirtyrate.calc_mode", "page-sampling");
+    if groups & DIRTYRATE != 0
+        && let Some(guest) = &guest
+    {
+        dirty_rate_group(&mut params, guest).await;
     }
     params
+}
+
+async fn dirty_rate_group(params: &mut Params, guest: &Guest) {
+    let Ok(rate) = guest.ask(QueryDirtyRate).await else { return };
+    // `virDomainDirtyRateStatus`.
+    let status = match rate.status.as_str() {
+        "unstarted" => 0i32,
+        "measuring" => 1,
+        _ => 2,
+    };
+    params.add("dirtyrate.calc_status", status);
+    params.add("dirtyrate.calc_start_time", rate.start_time);
+    params.add("dirtyrate.calc_period", i32::try_from(rate.calc_time).unwrap_or(i32::MAX));
+    params.add("dirtyrate.calc_mode", rate.mode);
+    if status == 2 {
+        params.add_some("dirtyrate.megabytes_per_second", rate.dirty_rate);
+        for vcpu in rate.vcpu_dirty_rate {
+            params.add(format!("dirtyrate.vcpu.{}.megabytes_per_second", vcpu.id), vcpu.dirty_rate);
+        }
+    }
 }
 
 /// How long KVM waited for interrupts of idle vCPUs, in nanoseconds: in vain or not.
@@ -131,27 +151,31 @@ fn interface_group(params: &mut Params, domain: &Domain) {
     }
 }
 
-async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
+/// With `backing`, what images are overlays of is listed after them.
+async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain, backing: bool) {
     let disks = &domain.devices.disks;
-    params.add("block.count", u32::try_from(disks.len()).unwrap_or(u32::MAX));
-    let (drives, stats) = match guest {
+    let (drives, stats, nodes) = match guest {
         Some(guest) => (
             guest.ask(QueryBlock).await.unwrap_or_default(),
             guest.ask(QueryBlockstats).await.unwrap_or_default(),
+            guest.ask(QueryNamedBlockNodes).await.unwrap_or_default(),
         ),
-        None => (Vec::new(), Vec::new()),
+        None => (Vec::new(), Vec::new(), Vec::new()),
     };
-    for (index, disk) in disks.iter().enumerate() {
-        params.add(format!("block.{index}.name"), disk.target.dev.clone());
-        params.add_some(format!("block.{index}.path"), block::path(disk).map(str::to_owned));
+    let mut lines = Params::default();
+    let mut index = 0u32;
+    for disk in disks {
+        lines.add(format!("block.{index}.name"), disk.target.dev.clone());
+        lines.add_some(format!("block.{index}.path"), block::path(disk).map(str::to_owned));
         let alias = disk.info.alias.as_deref().unwrap_or_default();
         let inserted =
             drives.iter().find(|drive| drive.is_of(alias)).and_then(|drive| drive.inserted.as_ref());
-        let node = inserted.and_then(|inserted| node_number(inserted.node_name.as_deref()?));
-        let node = node.and_then(|node| u32::try_from(node).ok());
-        params.add_some(format!("block.{index}.backingIndex"), node);
-        let mut add = |name: &str, value: u64| params.add(format!("block.{index}.{name}"), value);
-        let found = stats.iter().find(|stats| stats.is_of(alias)).map(|found| found.stats);
+        let found = stats.iter().find(|stats| stats.is_of(alias));
+        let number = found.filter(|_| inserted.is_some()).and_then(image_number);
+        let node = number.and_then(|number| u32::try_from(number).ok());
+        lines.add_some(format!("block.{index}.backingIndex"), node);
+        let mut add = |name: &str, value: u64| lines.add(format!("block.{index}.{name}"), value);
+        let found = found.map(|found| found.stats);
         if let Some(counters) = found {
             add("rd.reqs", counters.rd_operations);
             add("rd.bytes", counters.rd_bytes);
@@ -162,10 +186,17 @@ async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain
             add("fl.reqs", counters.flush_operations);
             add("fl.times", counters.flush_total_time_ns);
         }
+        let mut below = None;
         if let Some(image) = inserted.map(|inserted| &inserted.image) {
             add("allocation", found.unwrap_or_default().wr_highest_offset);
             add("capacity", image.virtual_size);
             add("physical", image.actual_size.unwrap_or_default());
+            let storage = number.map(storage_node);
+            let node = nodes.iter().find(|node| node.node_name.is_some() && node.node_name == storage);
+            if let Some(threshold) = node.map(|node| node.write_threshold).filter(|bytes| *bytes > 0) {
+                add("threshold", threshold);
+            }
+            below = image.backing_image.as_deref();
         } else if guest.is_none()
             && let Some(Ok(sizes)) = block::sizes_of_file(disk).await
         {
@@ -173,5 +204,24 @@ async fn block_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain
             add("capacity", sizes.capacity);
             add("physical", sizes.physical);
         }
+        index = index.saturating_add(1);
+        let below = std::iter::successors(below, |image| image.backing_image.as_deref());
+        for image in below.filter(|_| backing).take(DEEPEST) {
+            backing_lines(&mut lines, index, &disk.target.dev, image);
+            index = index.saturating_add(1);
+        }
     }
+    params.add("block.count", index);
+    params.append(lines);
+}
+
+/// How many images below one are listed.
+const DEEPEST: usize = 200;
+
+fn backing_lines(lines: &mut Params, index: u32, target: &str, image: &Image) {
+    lines.add(format!("block.{index}.name"), target.to_owned());
+    lines.add(format!("block.{index}.path"), image.filename.clone());
+    lines.add(format!("block.{index}.allocation"), 0u64);
+    lines.add(format!("block.{index}.capacity"), image.virtual_size);
+    lines.add(format!("block.{index}.physical"), image.actual_size.unwrap_or_default());
 }

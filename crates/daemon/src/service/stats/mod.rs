@@ -71,7 +71,7 @@ pub(super) async fn all(
     };
     let mut records = Vec::new();
     for vm in named.into_iter().filter(|vm| is_wanted(vm, args.flags)) {
-        let params = groups::of(&vm, wanted).await;
+        let params = groups::of(&vm, wanted, args.flags & flag::BACKING != 0).await;
         records.push(StatsRecord { dom: vm.object(), params: params.all() });
     }
     Ok(records.into())

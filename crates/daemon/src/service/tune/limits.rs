@@ -34,6 +34,8 @@ pub(crate) fn get_memory_parameters(
     let view = view(&vm, args.flags)?;
     let tune = match &view {
         View::Config(domain) => domain.memtune,
+        // How many there are is known without the guest's control group.
+        View::Live(..) if args.nparams == 0 => MemTune::default(),
         View::Live(guest, _) => live(guest)?,
     };
     for (name, limit) in [(HARD, tune.hard_limit), (SOFT, tune.soft_limit), (SWAP, tune.swap_hard_limit)] {

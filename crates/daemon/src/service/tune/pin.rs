@@ -17,6 +17,7 @@ use rpc::remote::tune::{
 use super::cpuset::{Cpus, host_cpus};
 use crate::service::device::affect::{self, LIVE, affected, check, invalid, unsupported, view};
 use crate::service::device::config::{self, alone};
+use crate::service::events::Happening;
 use crate::service::stats::proc;
 use crate::service::{Failure, Service};
 use crate::vm::Guest;
@@ -99,6 +100,8 @@ async fn set_vcpu(
             let (_, thread) = thread.ok_or_else(|| out_of_range(vcpu, "live", guest.live().vcpu.count))?;
             cpus.confine(*thread).map_err(|error| failed(&error))?;
             guest.note_live(|live| set_pin(live, vcpu, &cpus));
+            let tuned = vec![(format!("cputune.vcpupin{vcpu}"), cpus.list())];
+            service.events.publish(&this.about(), &Happening::Tunable(tuned));
         }
         if affected.config {
             config::change(&service, &this, move |domain| {
@@ -141,6 +144,8 @@ pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<
         if let Some(guest) = &affected.live {
             confine_emulator(guest, &cpus).await?;
             guest.note_live(|live| live.cputune.emulator_pin = Some(cpus.list()));
+            let tuned = vec![("cputune.emulatorpin".to_owned(), cpus.list())];
+            service.events.publish(&this.about(), &Happening::Tunable(tuned));
         }
         if affected.config {
             config::change(&service, &this, move |domain| {

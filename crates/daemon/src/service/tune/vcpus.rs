@@ -67,6 +67,10 @@ pub(crate) async fn get_vcpus_flags(service: &Arc<Service>, args: &DomFlags<'_>)
     check(args.flags, known, "virDomainGetVcpusFlags")?;
     let vm = service.domains.of(&args.dom)?;
     if args.flags & GUEST != 0 {
+        if !vm.is_active() {
+            let detail = "vCPU count provided by the guest agent can only be requested for live domains";
+            return Err(invalid(detail));
+        }
         if args.flags & MAXIMUM == 0 {
             return number(agent::online_vcpus(service, &vm).await?);
         }

@@ -315,6 +315,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn below_a_filter_are_the_nodes_of_the_image() {
+        let text = r#"{"qdev":"sda","node-name":"libvirt-CoR-sda","stats":{},
+            "parent":{"node-name":"libvirt-3-format","stats":{},"parent":{"node-name":"libvirt-3-storage","stats":{}}}}"#;
+        let drive: DriveStats = serde_json::from_str(text).unwrap();
+        let names: Vec<_> = drive.node_names().collect();
+        assert_eq!(names, ["libvirt-CoR-sda", "libvirt-3-format", "libvirt-3-storage"]);
+    }
+
     #[track_caller]
     fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
         T::deserialize(value).unwrap()

@@ -3,6 +3,7 @@
 use domain::Domain;
 use qemu::plan::{Surroundings, WantedTap, wanted_taps};
 use qemu::qmp::device::{CloseFd, GetFd};
+use rpc::error::RemoteError;
 
 use super::affect::config_unsupported;
 use crate::network::meanings_of;
@@ -29,7 +30,13 @@ pub(super) fn open(
 }
 
 fn refused(error: &TapError) -> Failure {
-    config_unsupported(crate::chain(error))
+    match error {
+        // In libvirt's words, which looks at the bridge's MTU first.
+        TapError::Join { bridge, source, .. } if source.raw_os_error() == Some(libc::ENODEV) => Box::new(
+            RemoteError::system_error(format!("Cannot get interface MTU on '{bridge}': No such device")),
+        ),
+        error => config_unsupported(crate::chain(error)),
+    }
 }
 
 /// Gives QEMU the descriptors, and tells their names.

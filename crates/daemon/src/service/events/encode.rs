@@ -1,8 +1,8 @@
 //! What happened → what is sent to a client that registered for one of `virDomainEventID`.
 
 use rpc::remote::event::{
-    AgentLifecycle, BalloonChange, BlockThreshold, Device, IoError, IoErrorReason, Lifecycle, MetadataChange, Plain, Pm,
-    RtcChange, TrayChange, Tunable, Watchdog,
+    AgentLifecycle, BalloonChange, BlockThreshold, Device, IoError, IoErrorReason, Lifecycle, MetadataChange,
+    Plain, Pm, RtcChange, TrayChange, Tunable, Watchdog,
 };
 use rpc::remote::typed_param::{TypedParam, Value};
 use rpc::remote::{Event, object};

@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     pub keepalive: Keepalive,
     pub forward: forward::Settings,
+    /// The rules that a site has decided to live with.
+    pub lint: rules::Allowed,
     pub log: Log,
     /// How guests are kept apart.
     pub isolation: isolate::Settings,
@@ -110,6 +112,7 @@ impl Config {
             limits: Limits { clients: 5000, clients_per_user: 1200, handshake: Duration::from_secs(30) },
             keepalive: Keepalive { interval: Duration::from_secs(5), count: 5 },
             forward: forward::Settings::default(),
+            lint: rules::Allowed::default(),
             log: Log { level: "info".into(), format: Format::Text },
             isolation: isolate::Settings::default(),
         }

@@ -1,6 +1,7 @@
 //! Overrides: which rules the user has decided to live with.
 //!
-//! Two ways, obeyed alike by everything that judges a domain: `--allow RULE`, and in the domain itself
+//! Two ways, obeyed alike by everything that judges a domain: `--allow RULE`, for a daemon `allow` in `[lint]` of its
+//! configuration, and in the domain itself
 //! `<metadata><sevirt:allow xmlns:sevirt='urn:sevirt:domain:1' rule='RULE'/></metadata>`, where RULE is a code
 //! or a name.
 
@@ -34,6 +35,11 @@ impl Allowed {
     pub fn named<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Self, UnknownRule> {
         let codes = words.into_iter().map(code).collect::<Result<_, _>>()?;
         Ok(Self { codes })
+    }
+
+    /// The codes, sorted.
+    pub fn codes(&self) -> impl Iterator<Item = &'static str> {
+        self.codes.iter().copied()
     }
 
     /// These and the document's own.

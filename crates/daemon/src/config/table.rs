@@ -137,6 +137,17 @@ pub const KEYS: &[Key] = &[
         show: |config| Some(quoted(&config.forward.storage.to_string())),
     },
     Key {
+        section: "lint",
+        name: "allow",
+        about: "Rules of lint, by code or name, that hinder no start of any guest; what they find is logged. A domain\n\
+                can do the same for itself in its metadata (docs/rules.md).",
+        set: |config, value| rules(value).map(|value| config.lint = value),
+        show: |config| {
+            let codes: Vec<String> = config.lint.codes().map(quoted).collect();
+            Some(format!("[{}]", codes.join(", ")))
+        },
+    },
+    Key {
         section: "log",
         name: "level",
         about: "error, warn, info, debug or trace; also by part, as in \"info,daemon::vm=debug\".",
@@ -246,6 +257,12 @@ fn list(value: &DeValue<'_>) -> Result<Vec<Who>, String> {
             }
         })
         .collect()
+}
+
+fn rules(value: &DeValue<'_>) -> Result<rules::Allowed, String> {
+    let list = value.as_array().ok_or_else(|| wanted("a list, such as [\"SEV003\"],", value))?;
+    let words = list.iter().map(|word| text(word.get_ref())).collect::<Result<Vec<_>, _>>()?;
+    rules::Allowed::named(words).map_err(|error| error.to_string())
 }
 
 fn choice(value: &DeValue<'_>) -> Result<Choice, String> {

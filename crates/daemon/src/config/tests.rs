@@ -19,6 +19,7 @@ fn what_is_shown_says_the_same_again() {
         config.allow.write = vec![Who::User("1000".into()), Who::Group("ops".into()), Who::Everybody];
         config.log = Log { level: "warn,daemon=trace".into(), format: Format::Json };
         config.limits.clients = 7;
+        config.lint = rules::Allowed::named(["SEV003"]).unwrap();
         for explain in [true, false] {
             assert_eq!(Config::parse(&config.show(explain), system).unwrap(), config);
         }
@@ -29,20 +30,21 @@ fn what_is_shown_says_the_same_again() {
 fn what_is_wrong_is_named_with_its_line() {
     faults(
         "[socket]\nmode = 660\ngroup = 'ops'\n\n[limits]\nclients = 0\nclient = 1\n[allow]\nread = ['@']\n\
-         write = 'root'\n[log]\nlevel = 'loud'\n[tls]\nport = 1\n",
+         write = 'root'\n[lint]\nallow = ['NONE1']\n[log]\nlevel = 'loud'\n[tls]\nport = 1\n",
         &expect![[r#"
             line 2: socket.mode: a mode in quotes, such as "0660", is wanted, not an integer
             line 6: limits.clients: 0 is not between 1 and 100000
             line 7: [limits] has no key `client`, only clients, clients_per_user, handshake_seconds
             line 9: allow.read: "@" is no user or group
             line 10: allow.write: a list, such as ["root", "@libvirt"], is wanted, not a string
-            line 12: log.level: "loud" is none of off, error, warn, info, debug, trace
-            line 13: there is no section [tls], only [socket], [allow], [limits], [keepalive], [forward], [log], [isolation]"#]],
+            line 12: lint.allow: there is no rule `NONE1`; `sevirt explain --list` lists them
+            line 14: log.level: "loud" is none of off, error, warn, info, debug, trace
+            line 15: there is no section [tls], only [socket], [allow], [limits], [keepalive], [forward], [lint], [log], [isolation]"#]],
     );
     faults(
         "mode = '0600'\n",
         &expect![
-            "line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [forward], [log], [isolation]"
+            "line 1: `mode` is not a section; keys stand below [socket], [allow], [limits], [keepalive], [forward], [lint], [log], [isolation]"
         ],
     );
     faults("[socket]\nmode = \n", &expect!["line 2: string values must be quoted, expected literal string"]);

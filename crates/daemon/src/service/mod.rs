@@ -78,6 +78,8 @@ pub struct Service {
     pub(crate) store: Store,
     pub(crate) forward: Forward,
     pub(crate) isolation: Isolation,
+    /// The rules that hinder no start here.
+    pub(crate) allowed: rules::Allowed,
     pub(crate) agents: agent::Agents,
     pub(crate) consoles: device::Consoles,
     pub(crate) networks: Embedded,
@@ -108,6 +110,7 @@ impl Service {
             store,
             forward,
             isolation,
+            allowed: config.lint.clone(),
             agents: agent::Agents::default(),
             consoles: device::Consoles::default(),
             networks,

@@ -2,7 +2,7 @@
 
 use domain::Document;
 use domain::Domain;
-use rules::{Allowed, Finding, Severity};
+use rules::{Finding, Severity};
 
 use super::affect::{config_unsupported, internal};
 use crate::service::{Failure, Service};
@@ -16,7 +16,7 @@ pub(super) fn plugged(service: &Service, before: &Domain, after: &Domain) -> Res
     let errors = |domain: &Domain| -> Result<Vec<Finding>, Failure> {
         let document = Document::parse(&domain.print())
             .map_err(|error| internal(format!("the running domain cannot be read: {error}")))?;
-        let mut findings = rules::lint(&document, &facts, &Allowed::default()).findings;
+        let mut findings = rules::lint(&document, &facts, &service.allowed).findings;
         findings.retain(|finding| finding.severity == Severity::Error);
         Ok(findings)
     };

@@ -171,6 +171,27 @@ async fn what_libvirt_refuses_is_refused_in_its_words() {
 }
 
 #[tokio::test]
+async fn what_a_site_allows_hinders_no_start() {
+    let state = tempfile::tempdir().unwrap();
+    let service = open(state.path());
+    let sev = "</os><launchSecurity type='sev'><policy>0x3</policy></launchSecurity>";
+    let defined = define(&service, &definition("a", "").replace("</os>", sev)).await.unwrap();
+    let refused = call(&service, Call::DomainCreate(defined.clone())).await.unwrap_err();
+    assert!(refused.contains("lint refuses to start the domain"), "{refused}");
+    let words = refused.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let may_be_allowed =
+        |word: &&str| word.ends_with(char::is_numeric) && rules::Allowed::named([*word]).is_ok();
+    let codes: Vec<&str> = words.filter(may_be_allowed).collect();
+    assert!(!codes.is_empty(), "{refused}");
+    let mut config = crate::config::Config::default_for(true);
+    config.lint = rules::Allowed::named(codes.iter().copied()).unwrap();
+    let service = Service::configured(Paths::below(state.path(), true), &config);
+    // It cannot be started for all that: emulated guests are never confidential.
+    let refused = call(&service, Call::DomainCreate(defined)).await.unwrap_err();
+    assert!(codes.iter().all(|code| !refused.contains(code)), "{refused}");
+}
+
+#[tokio::test]
 async fn passwords_are_for_those_who_may_write() {
     let state = tempfile::tempdir().unwrap();
     let service = open(state.path());

@@ -10,7 +10,7 @@ use qemu::Technology;
 use rpc::error::RemoteError;
 use rpc::remote::object;
 use rpc::xdr::Uuid;
-use rules::{Allowed, Finding, Severity};
+use rules::{Finding, Severity};
 
 use super::{end, watch};
 use crate::locked;
@@ -182,7 +182,7 @@ fn prepare(service: &Service, text: &str, how: &How) -> Result<Ready, Failure> {
     let document = Document::parse(text).map_err(|error| xml::ill_formed(&error))?;
     let (domain, problems) = Domain::read(&document);
     let facts = service.host.facts_about(&domain);
-    let report = rules::lint_read(&document, domain, &problems, &facts, &Allowed::default());
+    let report = rules::lint_read(&document, domain, &problems, &facts, &service.allowed);
     let errors: Vec<&Finding> =
         report.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if !errors.is_empty() {

@@ -19,15 +19,16 @@ daemon=$1 script=$(realpath "$2") data=$(dirname "$(realpath "$0")")
 cd "$3" || exit 2
 export LC_ALL=C TZ=UTC VIRSH_HISTSIZE=0
 socket=/run/libvirt/libvirt-sock
-mkdir -p /run/libvirt
+# In the second one libvirtd locks terminals.
+mkdir -p /run/libvirt /run/lock
 
-# Until a command succeeds, or patience ends.
+# Until a command succeeds, or patience (in seconds) ends. A guest that shares its only processor with who asks boots the
+# sooner the longer the pauses are.
 await() {
-    tries=$((${PATIENCE:-15} * 10))
+    end=$(($(date +%s) + ${PATIENCE:-15}))
     until "$@" >/dev/null 2>&1 </dev/null; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || { echo "type.sh: in vain: $*" >&2; return 1; }
-        sleep 0.1
+        [ "$(date +%s)" -lt "$end" ] || { echo "type.sh: in vain: $*" >&2; return 1; }
+        sleep "${PAUSE:-0.1}"
     done
 }
 # Whether a command's output has a pattern.
@@ -47,7 +48,7 @@ console() {
     await is_raw
     while [ "$#" -ge 2 ]; do
         printf "$1" >&3
-        await grep -q -e "$2" shown
+        await shows "$2"
         shift 2
     done
     printf '\035' >&3
@@ -55,9 +56,10 @@ console() {
     exec 3>&-
     cat shown
 }
-# The console's terminal, once virsh hands every key on.
+# The console's terminal, once virsh hands every key on; what it has shown. Neither is waited for once virsh has ended.
 is_ready() { console "virsh console small" ping PING >/dev/null; }
-is_raw() { says '-icanon' stty -a -F "$(cat terminal)"; }
+is_raw() { says '-icanon' stty -a -F "$(cat terminal)" || ! kill -0 "$!"; }
+shows() { grep -q -e "$1" shown || ! kill -0 "$!"; }
 # A daemon that hangs is to fail one line.
 virsh() { timeout --foreground -k 1 "$((${PATIENCE:-15} * 2))" virsh "$@"; }
 

@@ -110,7 +110,15 @@ const VOLATILE: &[(&str, &str, &str)] = &[
     ("dumpxml", r"port='59\d\d'", "port='59NN'"),
     ("qemu-monitor-command", r"libvirt-\d+", "QMP-ID"),
     ("edit", r"/tmp/virsh[A-Za-z0-9]+\.xml", "/tmp/virsh.xml"),
-    ("capabilities|pool-dumpxml", r"<uuid>[0-9a-f-]{36}<", "<uuid>UUID<"),
+    ("capabilities|pool-dumpxml|net-info|sev-dummy", r"(<uuid>|UUID: +)[0-9a-f-]{36}", "${1}UUID"),
+    // Each lab has a secure processor of its own, and each launch its keys.
+    (
+        "nodesevinfo|domlaunchsecinfo",
+        r"(?m)^((?:pdh|cert-chain|cpu0-id|sev-measurement) *: )[A-Za-z0-9+/=]+$",
+        "${1}BASE64",
+    ),
+    ("domcapabilities", r"<cpu0Id>[A-Za-z0-9+/=]+<", "<cpu0Id>BASE64<"),
+    ("^grep", r"(?m)^log: \[ *[\d.]+\]", "log: [TIME]"),
     ("vol-list|vol-info|pool-list|pool-info", r"[\d.]+ GiB", "SIZE"),
 ];
 

@@ -12,12 +12,16 @@ pub(crate) const PAGE: &str = "docs/libvirt-differences.md";
 const HEAD: &str = "\
 # Differences from libvirt
 
-The same lines are typed into an unmodified `virsh` against sevirt and against libvirtd 11.3, and the answers are compared:
-`cargo test -p cli --test virsh`, with [commands.virsh](../crates/cli/test_data/virsh/commands.virsh). A line that only one of
-the two prints fails the test, unless it is one of these. A row that nothing uses fails as well.
+The same lines are typed into an unmodified `virsh` against sevirt and against libvirtd 11.3, and the answers are compared
+(`cargo test -p cli --test virsh`):
 
-[sev.virsh](../crates/cli/test_data/virsh/sev.virsh), which is libvirt's page on launch security line by line, is for the
-lab, where both daemons have the same simulated secure processor. It is typed there by hand and not yet compared.
+- [sev.virsh](../crates/cli/test_data/virsh/sev.virsh), libvirt's page on launch security line by line, in the lab, where both
+  daemons have the same simulated secure processor: the page's Q35 and i440fx guests are defined, started, report that SEV
+  is active, are shut down and undefined; a guest is reset; SEV-ES and SEV-SNP guests are launched;
+- [commands.virsh](../crates/cli/test_data/virsh/commands.virsh), every command, and
+  [options.virsh](../crates/cli/test_data/virsh/options.virsh), more of their options, on this machine.
+
+A line that only one of the two prints fails the test, unless it is one of these. A row that nothing uses fails as well.
 
 This page is made of [differences.toml](../crates/cli/test_data/virsh/differences.toml) by `make docs`. `-` is libvirtd's
 line, `+` is sevirt's; both columns are regular expressions.

@@ -4,6 +4,8 @@
 //! (`cargo build --workspace` puts them there); what is missing fails, and says what it is.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "lab/firmware.rs"]
+mod firmware;
 #[path = "lab/page.rs"]
 mod page;
 #[path = "lab/rules.rs"]
@@ -220,17 +222,6 @@ fn direct_boot(directory: &Path, firmware: &str, launch_security: &str) -> PathB
     domain
 }
 
-/// The firmware of this machine that boots SEV guests.
-fn firmware() -> String {
-    let fits = |loader: &&host::Loader| {
-        loader.image.known().is_some_and(host::FirmwareImage::can_set_c_bit)
-            && loader.descriptor.has("amd-sev")
-            && !loader.descriptor.has("requires-smm")
-    };
-    let loaders = host::probe(&host::Root::live()).firmware;
-    loaders.iter().find(fits).unwrap().descriptor.executable().to_owned()
-}
-
 const SEV: &str = "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits>\
                    <policy>0x0003</policy></launchSecurity>";
 
@@ -238,7 +229,7 @@ const SEV: &str = "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysB
 fn a_directly_booted_guest_is_attested_and_reports_sev() {
     let lab = Lab::new();
     let directory = tempfile::tempdir().unwrap();
-    let domain = direct_boot(directory.path(), &firmware(), SEV);
+    let domain = direct_boot(directory.path(), &firmware::for_sev(), SEV);
     let output = lab.command("run").arg(domain).output().unwrap();
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{told}\n{}", String::from_utf8_lossy(&output.stdout));
@@ -303,7 +294,7 @@ fn an_ordinary_domain_is_secured_and_boots_as_a_confidential_guest() {
 fn a_firmware_with_one_byte_changed_never_runs() {
     let lab = Lab::new();
     let directory = tempfile::tempdir().unwrap();
-    let mut firmware = std::fs::read(firmware()).unwrap();
+    let mut firmware = std::fs::read(firmware::for_sev()).unwrap();
     let digest = {
         let mut hasher = attest::sev::digest::LaunchHasher::new();
         hasher.update(&firmware);
@@ -323,7 +314,7 @@ fn a_firmware_with_one_byte_changed_never_runs() {
 fn a_guest_with_encrypted_registers_is_attested_and_not_run() {
     let lab = Lab::new();
     let directory = tempfile::tempdir().unwrap();
-    let domain = direct_boot(directory.path(), &firmware(), &SEV.replace("0x0003", "0x0007"));
+    let domain = direct_boot(directory.path(), &firmware::for_sev(), &SEV.replace("0x0003", "0x0007"));
     // The digest covers the signature of the vCPUs' model: the host's own is known.
     let text_of_domain = std::fs::read_to_string(&domain).unwrap();
     std::fs::write(&domain, text_of_domain.replace("mode='host-model'", "mode='host-passthrough'")).unwrap();

@@ -62,7 +62,7 @@ fn paths(directory: &Path) -> [(&'static str, String); 4] {
     let old = old.map_or_else(|| "/nowhere".to_owned(), |it| it.descriptor.executable().to_owned());
     [
         ("@FIRMWARE32@", old),
-        ("@FIRMWARE@", firmware()),
+        ("@FIRMWARE@", firmware::for_sev()),
         ("@KERNEL@", guest.kernel_path().display().to_string()),
         ("@IMAGE@", image.display().to_string()),
     ]

@@ -1,20 +1,29 @@
-//! One script of virsh lines, typed against sevirt and against libvirtd with the same bare `virsh`: what the two answer is
+//! Scripts of virsh lines, typed against sevirt and against libvirtd with the same bare `virsh`: what the two answer is
 //! compared line by line, and every difference is a row of a table that says why.
 //!
-//! `test_data/virsh/commands.virsh` runs on any machine where libvirt may be started for itself (as root, in namespaces of
-//! its own). Rows are written by people.
+//! `commands.virsh` and `options.virsh` of `test_data/virsh` are typed where libvirt may be started for itself (as root, in
+//! namespaces of its own); `sev.virsh`, libvirt's page on launch security, in the lab. Rows are written by people.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answers;
 mod differences;
+#[path = "../lab/firmware.rs"]
+mod firmware;
+mod in_lab;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use answers::{Answer, Expected};
 use differences::Table;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/test_data/virsh");
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Two daemons at the same time are enough for a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A daemon's answers to a script.
 struct Typed {
@@ -36,16 +45,23 @@ fn typed(daemon: &Path, script: &str, directory: &Path) -> Typed {
         .arg(format!("{DATA}/{script}"))
         .arg(directory)
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PATH", PATH)
         .env("HOME", "/root")
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {}\n{told}", daemon.display(), output.status);
-    let (answers, end) =
-        answers::parse(&String::from_utf8_lossy(&output.stdout), directory.to_str().unwrap());
-    Typed { answers, end }
+    Typed::read(daemon, &output, directory)
+}
+
+impl Typed {
+    /// What `type.sh` has printed of `daemon`.
+    fn read(daemon: &Path, output: &Output, directory: &Path) -> Self {
+        let told = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}: {}\n{told}\n{printed}", daemon.display(), output.status);
+        let (answers, end) = answers::parse(&printed, directory.to_str().unwrap());
+        Self { answers, end }
+    }
 }
 
 /// Directories whose paths are equally long, so that tables of both runs have the same columns.
@@ -58,39 +74,74 @@ fn sevirt() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_sevirt"))
 }
 
-#[test]
-fn every_command_answers_as_libvirts_daemon_does_but_for_what_the_table_says() {
-    let script = "commands.virsh";
-    let lines = answers::script(&std::fs::read_to_string(format!("{DATA}/{script}")).unwrap());
+/// What the two daemons answer to `script` on this machine.
+fn typed_by_both(script: &str) -> (Typed, Typed) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let [theirs, ours] = directories();
-    let (libvirtd, sevirt) = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let libvirtd = scope.spawn(|| typed(Path::new("libvirtd"), script, theirs.path()));
         let sevirt = typed(&sevirt(), script, ours.path());
         (libvirtd.join().unwrap(), sevirt)
-    });
-    let mut faults = unexpected(&lines, &libvirtd);
+    })
+}
+
+#[test]
+fn every_command_answers_as_libvirts_daemon_does_but_for_what_the_table_says() {
+    let (libvirtd, sevirt) = typed_by_both("commands.virsh");
     let mut table = Table::load();
-    faults.extend(table.compare(&libvirtd.answers, &sevirt.answers));
+    let mut faults = faults(&mut table, "commands.virsh", &libvirtd, &sevirt);
     faults.extend(table.unused("native"));
     assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
-    assert_eq!((libvirtd.end, sevirt.end), (0, 0));
 }
 
 /// What commands.virsh leaves out. Here every answer is libvirt's, so that no row of the table is needed.
 #[test]
 fn options_and_devices_answer_as_with_libvirts_daemon() {
-    let script = "options.virsh";
-    let lines = answers::script(&std::fs::read_to_string(format!("{DATA}/{script}")).unwrap());
+    let (libvirtd, sevirt) = typed_by_both("options.virsh");
+    let faults = faults(&mut Table::load(), "options.virsh", &libvirtd, &sevirt);
+    assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
+}
+
+/// The page's Q35 and i440fx domains are defined, started, report SEV, are shut down and undefined, by both daemons.
+#[test]
+fn in_the_lab_both_daemons_run_the_guests_of_libvirts_page_and_answer_alike() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let bench = in_lab::Bench::new();
     let [theirs, ours] = directories();
     let (libvirtd, sevirt) = std::thread::scope(|scope| {
-        let libvirtd = scope.spawn(|| typed(Path::new("libvirtd"), script, theirs.path()));
-        let sevirt = typed(&sevirt(), script, ours.path());
-        (libvirtd.join().unwrap(), sevirt)
+        let libvirtd = scope.spawn(|| bench.typed(Path::new("libvirtd"), theirs.path()));
+        let ours = || bench.typed(&sevirt(), ours.path());
+        if in_lab::Bench::has_room_for_two() {
+            let sevirt = ours();
+            (libvirtd.join().unwrap(), sevirt)
+        } else {
+            (libvirtd.join().unwrap(), ours())
+        }
     });
-    let mut faults = unexpected(&lines, &libvirtd);
-    faults.extend(Table::load().compare(&libvirtd.answers, &sevirt.answers));
+    let mut table = Table::load();
+    let mut faults = faults(&mut table, in_lab::SCRIPT, &libvirtd, &sevirt);
+    faults.extend(table.unused("lab"));
     assert!(faults.is_empty(), "{}\n{} faults", faults.join("\n"), faults.len());
-    assert_eq!((libvirtd.end, sevirt.end), (0, 0));
+    // That both say the same is not enough.
+    for guest in ["sev-dummy", "sev-dummy-seabios"] {
+        for daemon in [&libvirtd, &sevirt] {
+            let said = daemon.answers.iter();
+            let mut said = said.filter(|answer| answer.command.ends_with(&format!("/{guest}.qcow2")));
+            let report = said.next().unwrap();
+            assert!(report.output.contains("Memory Encryption Features active: AMD SEV"), "{report}");
+        }
+    }
+}
+
+/// What is wrong with two daemons' answers to `script`.
+fn faults(table: &mut Table, script: &str, libvirtd: &Typed, sevirt: &Typed) -> Vec<String> {
+    let lines = answers::script(&std::fs::read_to_string(format!("{DATA}/{script}")).unwrap());
+    let mut faults = unexpected(&lines, libvirtd);
+    faults.extend(table.compare(&libvirtd.answers, &sevirt.answers));
+    if (libvirtd.end, sevirt.end) != (0, 0) {
+        faults.push(format!("{script}: the daemons ended with {} and {}", libvirtd.end, sevirt.end));
+    }
+    faults
 }
 
 /// Lines of the script that did not do with libvirtd what the script says they do: such a line would compare nothing.

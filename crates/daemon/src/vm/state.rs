@@ -41,8 +41,8 @@ use super::life::{Life, Reaction, Reactions, RunState as DomainState, Standing, 
 
 pub use terms::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume, Verdict};
 
-/// How long QEMU may take to greet: it allocates and, with locked memory, touches all of the guest's memory first, which
-/// takes minutes for the largest guests. Whoever knows better gives the whole run a time.
+/// How long QEMU may take to greet and to give its first answers: it allocates and, with locked memory, touches all of the
+/// guest's memory first, which takes minutes for the largest guests. Whoever knows better gives the whole run a time.
 const GREETING: Duration = Duration::from_secs(300);
 /// How long QEMU may take to answer a command. Measuring and resuming are done by the secure processor.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -652,10 +652,10 @@ impl State {
     fn enter(&mut self, phase: Phase, actions: &mut Vec<Action>) {
         let limit = match phase {
             Phase::New | Phase::Held | Phase::Running | Phase::Still(_) | Phase::Ended => None,
-            Phase::Spawning | Phase::Greeting | Phase::SetUp => Some(GREETING),
-            Phase::Negotiating
-            | Phase::Inspecting
-            | Phase::Measuring(_)
+            Phase::Spawning | Phase::Greeting | Phase::SetUp | Phase::Negotiating | Phase::Inspecting => {
+                Some(GREETING)
+            }
+            Phase::Measuring(_)
             | Phase::Verifying
             | Phase::Injecting(_)
             | Phase::Listing

@@ -283,7 +283,7 @@ fn a_qemu_that_a_script_started_ends_with_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     // With processes of its own the script would be the first, and all would go with it anyway.
-    let user = fs::read_to_string(place.path("sevirtd.toml")).unwrap_or("[isolation]\n".to_owned());
+    let user = fs::read_to_string(place.path("sevirtd.toml")).unwrap_or_else(|_| "[isolation]\n".to_owned());
     fs::write(place.path("sevirtd.toml"), format!("{user}namespaces = false\n")).unwrap();
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let emulator = place.path("emulator.sh");

@@ -125,8 +125,8 @@ const VOLATILE: &[(&str, &str, &str)] = &[
 /// Columns of tables are as wide as their widest cell, which may be a path.
 const SPACES: &[(&str, &str)] = &[(r" {2,}", "  "), (r"-{4,}", "----"), (r"(?m)\s+$", "")];
 
-/// Lists whose order is chance with libvirtd.
-const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) ";
+/// Lists whose order is chance with libvirtd; a device's going and the definition without it are told by two threads.
+const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) |event '(?:device-removed|lifecycle)' .*: (?:[a-z-]+\d*|Defined Updated)$";
 
 fn normal(command: &str, output: &str, directory: &str) -> String {
     type Rule = (Regex, Regex, &'static str);
@@ -137,9 +137,10 @@ fn normal(command: &str, output: &str, directory: &str) -> String {
         rules.map(|(command, pattern, with)| (regex(command), regex(pattern), with)).collect()
     });
     let lead = output.chars().take_while(|character| *character == ' ').count();
-    let text = sorted(command, &output.replace(directory, "@DIR@").replace('\r', ""));
+    let text = output.replace(directory, "@DIR@").replace('\r', "");
     let rules = RULES.iter().filter(|(for_command, ..)| for_command.is_match(command));
     let text = rules.fold(text, |text, (_, pattern, with)| pattern.replace_all(&text, *with).into_owned());
+    let text = sorted(command, &text);
     if text.trim().is_empty() { String::new() } else { format!("{:lead$}{}\n", "", text.trim()) }
 }
 

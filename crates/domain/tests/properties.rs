@@ -288,6 +288,10 @@ proptest! {
         let live = domain.print_as(PrintForm::LIVE);
         let again = read(&live);
         prop_assert_eq!(again.print_as(PrintForm::LIVE), live);
+        // The format of a drive without a medium is not told of a running domain, as with libvirt.
+        for disk in domain.devices.disks.iter_mut().filter(|disk| disk.source.is_none()) {
+            disk.driver.format = None;
+        }
         prop_assert_eq!(again.print(), domain.print());
     }
 

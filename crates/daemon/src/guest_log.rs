@@ -138,7 +138,7 @@ fn printable(text: &str) -> String {
 }
 
 /// The time as QEMU's own lines have it: UTC, by ISO 8601.
-fn now() -> String {
+pub(crate) fn now() -> String {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     timestamp(elapsed.as_secs(), elapsed.subsec_micros())
 }

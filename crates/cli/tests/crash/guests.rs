@@ -300,3 +300,76 @@ fn a_qemu_that_a_script_started_ends_with_it() {
     assert!(place.qemus().is_empty(), "QEMU is an orphan");
     drop(daemon);
 }
+
+/// A guest that executes these bytes, from a disk, and has this device.
+fn run_bytes(place: &Place, peer: &mut Peer, domain: u8, code: &[u8], device: &str, on_crash: &str) {
+    let mut sector = vec![0xf4; 510];
+    sector[..code.len()].copy_from_slice(code);
+    sector.extend([0x55, 0xaa]);
+    sector.resize(1 << 20, 0);
+    let disk = place.path(&format!("disk{domain}"));
+    fs::write(&disk, sector).unwrap();
+    let xml = definition(0, domain, 1).replace("<os>", &format!("<on_crash>{on_crash}</on_crash><os>")).replace(
+        "<devices>",
+        &format!(
+            "<devices><disk type='file' device='disk'><source file='{}'/><target dev='hda' bus='ide'/></disk>{device}",
+            disk.display()
+        ),
+    );
+    peer.call::<p::DomainDefineXmlFlags>(&XmlFlags { xml: xml.into(), flags: 0 }).unwrap();
+    peer.call::<p::DomainCreateWithFlags>(&DomFlags { dom: object(0, domain), flags: 0 }).unwrap();
+}
+
+/// The dumps that a domain has; each is an ELF file that holds what the guest executed, and its owner's alone.
+fn dumps(place: &Place, domain: u8, code: &[u8]) -> usize {
+    let directory = place.path("lib/dump").join(&*object(0, domain).name);
+    let files: Vec<_> =
+        fs::read_dir(directory).into_iter().flatten().map(|file| file.unwrap().path()).collect();
+    for file in &files {
+        let bytes = fs::read(file).unwrap();
+        assert!(bytes.starts_with(b"\x7fELF"), "{}", file.display());
+        assert!(bytes.windows(code.len()).any(|window| window == code), "the guest's code is not there");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    files.len()
+}
+
+#[test]
+fn a_guest_that_crashes_is_dumped_and_then_becomes_what_it_says() {
+    // mov dx, 0x505; mov al, 1; out dx, al: pvpanic.
+    const PANICS: &[u8] = &[0xba, 0x05, 0x05, 0xb0, 0x01, 0xee, 0xf4];
+    let place = Place::new();
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    run_bytes(&place, &mut peer, 0, PANICS, "<panic model='isa'/>", "coredump-destroy");
+    until("the guest has crashed", || run_state(&mut peer, 0) == of(&state::SHUTOFF_CRASHED));
+    assert_eq!(dumps(&place, 0, PANICS), 1);
+    let said = messages(&mut peer, 0);
+    assert!(said.iter().any(|line| line.contains("its memory was written to /")), "{said:?}");
+    // One that is started again crashes again, and is not dumped without end.
+    run_bytes(&place, &mut peer, 1, PANICS, "<panic model='isa'/>", "coredump-restart");
+    until("it crashes once too often", || {
+        messages(&mut peer, 1).iter().any(|line| line.contains("take some"))
+    });
+    peer.call::<p::DomainDestroy>(&object(0, 1)).unwrap();
+    assert_eq!(dumps(&place, 1, PANICS), 5);
+    drop(daemon);
+}
+
+#[test]
+fn a_guest_whose_watchdog_fires_is_dumped_and_goes_on() {
+    // mov dx, 0x443; mov al, 0xf; out dx, al: the watchdog fires at once.
+    const FIRES: &[u8] = &[0xba, 0x43, 0x04, 0xb0, 0x0f, 0xee, 0xf4];
+    let place = Place::new();
+    let daemon = place.daemon();
+    let mut peer = Peer::connect(&place).unwrap();
+    let watchdog = "<watchdog model='ib700' action='dump'/>";
+    run_bytes(&place, &mut peer, 0, FIRES, watchdog, "destroy");
+    until("it was dumped and goes on", || {
+        !messages(&mut peer, 0).is_empty() && run_state(&mut peer, 0) == of(&state::RUNNING_UNPAUSED)
+    });
+    assert_eq!(dumps(&place, 0, FIRES), 1);
+    peer.call::<p::DomainDestroy>(&object(0, 0)).unwrap();
+    drop(daemon);
+}

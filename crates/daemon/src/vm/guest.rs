@@ -91,8 +91,8 @@ pub enum How {
 pub enum AskError {
     #[error("QEMU does not run any more")]
     Gone,
-    #[error("QEMU did not answer `{command}` within {} s", ANSWER.as_secs())]
-    TimedOut { command: String },
+    #[error("QEMU did not answer `{command}` within {} s", limit.as_secs())]
+    TimedOut { command: String, limit: Duration },
     #[error("QEMU refused `{command}`: {refusal}")]
     Refused { command: String, refusal: Refusal },
     #[error("QEMU answered `{command}` in an unknown form: {why}")]
@@ -362,13 +362,23 @@ impl Guest {
     /// Hands QEMU a descriptor, by a command that takes one. One at a time: QEMU keeps only the last that came until a
     /// command takes it.
     pub async fn ask_with<C: Command>(&self, command: C, fd: Option<OwnedFd>) -> Result<C::Reply, AskError> {
+        self.ask_within(ANSWER, command, fd).await
+    }
+
+    /// The same of something that takes its time.
+    pub async fn ask_within<C: Command>(
+        &self,
+        limit: Duration,
+        command: C,
+        fd: Option<OwnedFd>,
+    ) -> Result<C::Reply, AskError> {
         let mut message = Map::new();
         message.insert("execute".into(), C::NAME.into());
         let arguments = command.arguments();
         if !arguments.is_empty() {
             message.insert("arguments".into(), arguments.into());
         }
-        match self.question(C::NAME, message, fd).await? {
+        match self.question(C::NAME, message, fd, limit).await? {
             Ok(value) => C::Reply::deserialize(value)
                 .map_err(|why| AskError::Unreadable { command: C::NAME.into(), why: why.to_string() }),
             Err(refusal) => Err(AskError::Refused { command: C::NAME.into(), refusal }),
@@ -383,7 +393,7 @@ impl Guest {
         let command = message.get("execute").and_then(Value::as_str).unwrap_or_default().to_owned();
         let id = message.get("id").cloned();
         let mut reply = Map::new();
-        match self.question(&command, message, None).await? {
+        match self.question(&command, message, None, ANSWER).await? {
             Ok(value) => reply.insert("return".into(), value),
             Err(Refusal { class, desc }) => {
                 reply.insert("error".into(), serde_json::json!({ "class": class, "desc": desc }))
@@ -400,6 +410,7 @@ impl Guest {
         command: &str,
         message: Map<String, Value>,
         fd: Option<OwnedFd>,
+        limit: Duration,
     ) -> Result<qmp::Outcome, AskError> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
@@ -407,9 +418,9 @@ impl Guest {
             self.inbox.send(question).await.map_err(|_| AskError::Gone)?;
             answer.await.map_err(|_| AskError::Gone)
         };
-        match tokio::time::timeout(ANSWER, asked).await {
+        match tokio::time::timeout(limit, asked).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(AskError::TimedOut { command: command.to_owned() }),
+            Err(_) => Err(AskError::TimedOut { command: command.to_owned(), limit }),
         }
     }
 
@@ -453,6 +464,11 @@ impl Guest {
     /// Ends it, to be launched anew.
     pub async fn relaunch(&self) {
         self.tell(Event::RelaunchWanted).await;
+    }
+
+    /// Its memory was written to a file after it crashed, or cannot be.
+    pub async fn dumped(&self) {
+        self.tell(Event::Dumped).await;
     }
 
     /// Says whether the shutdown that the guest is asked for next is a reboot.

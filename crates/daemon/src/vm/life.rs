@@ -39,6 +39,9 @@ pub struct Reactions {
     pub poweroff: Reaction,
     pub reboot: Reaction,
     pub crash: Reaction,
+    /// The memory of a crashed guest is kept in a file before that: `coredump-destroy` and `coredump-restart`.
+    #[serde(default)]
+    pub core_dump: bool,
 }
 
 /// What becomes of a guest.
@@ -61,8 +64,12 @@ pub struct UnsupportedReaction {
 
 impl Reactions {
     /// What libvirt does where a domain says nothing.
-    pub const USUAL: Self =
-        Self { poweroff: Reaction::Destroy, reboot: Reaction::Restart, crash: Reaction::Destroy };
+    pub const USUAL: Self = Self {
+        poweroff: Reaction::Destroy,
+        reboot: Reaction::Restart,
+        crash: Reaction::Destroy,
+        core_dump: false,
+    };
 
     /// What the domain says.
     pub fn of(domain: &Domain) -> Result<Self, UnsupportedReaction> {
@@ -75,22 +82,27 @@ impl Reactions {
                 Err(UnsupportedReaction { event, action: action.word() })
             }
         };
-        let crash = match domain.on_crash {
-            None => Self::USUAL.crash,
-            Some(CrashAction::Destroy) => Reaction::Destroy,
-            Some(CrashAction::Restart) => Reaction::Restart,
-            Some(CrashAction::Preserve) => Reaction::Preserve,
-            Some(
-                action @ (CrashAction::RenameRestart
-                | CrashAction::CoredumpDestroy
-                | CrashAction::CoredumpRestart),
-            ) => return Err(UnsupportedReaction { event: "on_crash", action: action.word() }),
-        };
-        Ok(Self {
+        let usual = Self {
             poweroff: lifecycle("on_poweroff", domain.on_poweroff, Self::USUAL.poweroff)?,
             reboot: lifecycle("on_reboot", domain.on_reboot, Self::USUAL.reboot)?,
-            crash,
-        })
+            ..Self::USUAL
+        };
+        domain.on_crash.map_or(Ok(usual), |action| usual.on_crash(action))
+    }
+
+    /// The same with another `on_crash`.
+    pub fn on_crash(self, action: CrashAction) -> Result<Self, UnsupportedReaction> {
+        let (crash, core_dump) = match action {
+            CrashAction::Destroy => (Reaction::Destroy, false),
+            CrashAction::Restart => (Reaction::Restart, false),
+            CrashAction::Preserve => (Reaction::Preserve, false),
+            CrashAction::CoredumpDestroy => (Reaction::Destroy, true),
+            CrashAction::CoredumpRestart => (Reaction::Restart, true),
+            CrashAction::RenameRestart => {
+                return Err(UnsupportedReaction { event: "on_crash", action: action.word() });
+            }
+        };
+        Ok(Self { crash, core_dump, ..self })
     }
 }
 
@@ -156,17 +168,25 @@ mod tests {
         assert_eq!(of(""), Ok(Reactions::USUAL));
         let said = of("<on_poweroff>preserve</on_poweroff><on_reboot>destroy</on_reboot>\
                        <on_crash>restart</on_crash>");
-        let expected =
-            Reactions { poweroff: Reaction::Preserve, reboot: Reaction::Destroy, crash: Reaction::Restart };
+        let expected = Reactions {
+            poweroff: Reaction::Preserve,
+            reboot: Reaction::Destroy,
+            crash: Reaction::Restart,
+            core_dump: false,
+        };
         assert_eq!(said, Ok(expected));
+        for (action, crash) in [("destroy", Reaction::Destroy), ("restart", Reaction::Restart)] {
+            let dumped = Reactions { crash, core_dump: true, ..Reactions::USUAL };
+            assert_eq!(of(&format!("<on_crash>coredump-{action}</on_crash>")), Ok(dumped));
+        }
         let refused = |elements| of(elements).unwrap_err();
         assert_eq!(
             refused("<on_reboot>rename-restart</on_reboot>"),
             "sevirt does not support the action `rename-restart` for `on_reboot`"
         );
         assert_eq!(
-            refused("<on_crash>coredump-destroy</on_crash>"),
-            "sevirt does not support the action `coredump-destroy` for `on_crash`"
+            refused("<on_crash>rename-restart</on_crash>"),
+            "sevirt does not support the action `rename-restart` for `on_crash`"
         );
     }
 }

@@ -25,7 +25,7 @@ pub use life::{Life, Reaction, Reactions, RunState, Standing, Still, Unsupported
 pub use record::{Phase, Record, SevLaunch, boot};
 pub(crate) use rundir::QEMU as QEMU_DIR;
 pub use rundir::{RunDir, RunDirError, base};
-pub use state::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume, State, Verdict};
+pub use state::{Action, Answer, DUMP, Event, Evidence, Goals, Milestone, Query, Resume, State, Verdict};
 pub use task::{ConsoleNotice, Log, Notice, Outcome, Owner, Request, run};
 
 pub use crate::process::MemoryLock;

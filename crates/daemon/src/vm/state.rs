@@ -22,6 +22,9 @@
 //!   Ended ◄─Exited── Killing ◄─deadline── Terminating ◄─deadline, or no QMP yet── Quitting
 //! ```
 //!
+//! A guest in the background that panics and is to be dumped goes from `Running` to `Dumping`, and from there to what
+//! else is to become of it.
+//!
 //! Any state in which QEMU lives goes to the row below on a stop, a refusal, a broken monitor or a passed deadline, and
 //! to `Ended` when QEMU exits. What ended the guest is decided once, by the first cause. Every state but `New`, `Held`,
 //! `Running`, `Still` and `Ended` has a deadline.
@@ -46,6 +49,8 @@ pub use terms::{Action, Answer, Event, Evidence, Goals, Milestone, Query, Resume
 const GREETING: Duration = Duration::from_secs(300);
 /// How long QEMU may take to answer a command. Measuring and resuming are done by the secure processor.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long QEMU may take to write a crashed guest's memory to a file: hundreds of gigabytes on a slow disk.
+pub const DUMP: Duration = Duration::from_secs(3600);
 /// How long QEMU may take to flush and exit when asked.
 const QUIT: Duration = Duration::from_secs(10);
 const TERMINATE: Duration = Duration::from_secs(10);
@@ -86,6 +91,8 @@ enum Phase {
     Held,
     Running,
     Still(Still),
+    /// It crashed, and its memory is being written to a file.
+    Dumping,
     Resetting,
     Quitting,
     Terminating,
@@ -108,7 +115,10 @@ impl State {
 
     /// Whether the guest's instructions may have been run.
     pub fn has_run(&self) -> bool {
-        matches!(self.phase, Phase::Resuming | Phase::Running | Phase::Still(_) | Phase::Resetting)
+        matches!(
+            self.phase,
+            Phase::Resuming | Phase::Running | Phase::Still(_) | Phase::Dumping | Phase::Resetting
+        )
     }
 
     /// How it stands, once it is set up and as long as it is not ending.
@@ -129,6 +139,7 @@ impl State {
             Phase::Running | Phase::Resetting if self.unpaused => state::RUNNING_UNPAUSED,
             Phase::Running | Phase::Resetting => state::RUNNING_BOOTED,
             Phase::Still(why) => return why.run_state(),
+            Phase::Dumping => return Still::Panicked.run_state(),
             Phase::Quitting | Phase::Terminating | Phase::Killing => state::SHUTDOWN_USER,
             Phase::Ended => state::SHUTOFF_UNKNOWN,
             _ => state::PAUSED_STARTING_UP,
@@ -202,6 +213,11 @@ impl State {
             Event::About(cause) => self.cause = Some(cause),
             Event::Heard => {}
             Event::Panicked => self.on_panic(actions),
+            Event::Dumped => {
+                if let (Phase::Dumping, Life::Background(life)) = (&self.phase, self.goals.life) {
+                    self.react(life.crash, Still::Panicked, End::GuestPanicked, actions);
+                }
+            }
             Event::RebootWanted(wanted) => self.reboot_wanted = wanted,
             Event::Tuned => {
                 if self.phase == Phase::SetUp {
@@ -435,6 +451,12 @@ impl State {
             return;
         }
         actions.push(Action::Tell(Milestone::Panicked));
+        // There is nothing in the memory of a confidential guest that could be read.
+        if life.core_dump && !self.goals.confidential {
+            self.enter(Phase::Dumping, actions);
+            actions.push(Action::Tell(Milestone::DumpWanted));
+            return;
+        }
         self.react(life.crash, Still::Panicked, End::GuestPanicked, actions);
     }
 
@@ -547,7 +569,7 @@ impl State {
             Phase::Quitting => self.terminate(actions),
             Phase::Terminating | Phase::Killing => {}
             // The guest lives all the same.
-            Phase::Running | Phase::Held | Phase::Still(_) => {}
+            Phase::Running | Phase::Held | Phase::Still(_) | Phase::Dumping => {}
             _ => self.wind_down(End::CannotStart(reason), actions),
         }
     }
@@ -565,7 +587,9 @@ impl State {
             Phase::Quitting => self.terminate(actions),
             Phase::New => {}
             // Nothing that QEMU says is worth the guest's life.
-            Phase::Running | Phase::Held | Phase::Still(_) if self.goals.life != Life::Foreground => {
+            Phase::Running | Phase::Held | Phase::Still(_) | Phase::Dumping
+                if self.goals.life != Life::Foreground =>
+            {
                 actions.push(Action::Tell(Milestone::Deaf(why)));
             }
             _ => {
@@ -588,6 +612,7 @@ impl State {
             Phase::Greeting => "QEMU did not greet on its QMP socket in time",
             Phase::Verifying => "the owner did not answer in time",
             Phase::Running | Phase::Held | Phase::Still(_) => "QEMU closed its QMP socket and did not exit",
+            Phase::Dumping => "QEMU did not write the crashed guest's memory to its file in time",
             Phase::Negotiating
             | Phase::Inspecting
             | Phase::Measuring(_)
@@ -662,6 +687,7 @@ impl State {
             | Phase::Binding
             | Phase::Resuming
             | Phase::Resetting => Some(ANSWER),
+            Phase::Dumping => Some(DUMP),
             Phase::Quitting => Some(QUIT),
             Phase::Terminating => Some(TERMINATE),
             Phase::Killing => Some(KILL),

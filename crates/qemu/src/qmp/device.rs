@@ -298,6 +298,22 @@ impl Command for Screendump {
     }
 }
 
+/// `dump-guest-memory`: writes the guest's memory and registers as an ELF file; answered when that is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpGuestMemory {
+    /// `fd:NAME`, of a descriptor that [`GetFd`] has given.
+    pub protocol: String,
+}
+
+impl Command for DumpGuestMemory {
+    const NAME: &'static str = "dump-guest-memory";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        Map::from_iter([("paging".into(), false.into()), ("protocol".into(), self.protocol.as_str().into())])
+    }
+}
+
 /// `send-key`: presses keys together, by QEMU's numbers (XT scan codes, 0x80 for those with the prefix 0xe0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendKey {
@@ -364,6 +380,7 @@ mod tests {
             &BlockdevOpenTray { id: "sata0-0-0".into(), force: true },
             &json!({"id": "sata0-0-0", "force": true}),
         );
+        check(&DumpGuestMemory { protocol: "fd:a".into() }, &json!({"paging": false, "protocol": "fd:a"}));
         check(&SetLink { name: "net0".into(), up: false }, &json!({"name": "net0", "up": false}));
         check(
             &SendKey { keys: vec![29, 211], hold_ms: None },

@@ -174,20 +174,13 @@ fn action(subject: &Subject<'_>, event: &'static str) -> Option<Finding> {
     let element = subject.element(&[event])?;
     let text = element.text();
     let action = text.trim();
-    // A dump of a confidential guest is a warning of its own (OPS003), with a fix.
-    let instead = match action {
-        "rename-restart" => "restart",
-        "coredump-destroy" if event == "on_crash" => "destroy",
-        "coredump-restart" if event == "on_crash" => "restart",
-        _ => return None,
-    };
+    if action != "rename-restart" {
+        return None;
+    }
     let message = format!("sevirt does not support the action `{action}` for `{event}`");
-    let finding = RULE.finding(element.text_span(), message).help(format!("write `{instead}`"));
-    Some(if action == "rename-restart" {
-        finding.fix(Fix::safe(format!("write {instead} for {event}"), vec![Edit::set_text(element, instead)]))
-    } else {
-        finding
-    })
+    let edit = Edit::set_text(element, "restart");
+    let finding = RULE.finding(element.text_span(), message).help("write `restart`");
+    Some(finding.fix(Fix::safe(format!("write restart for {event}"), vec![edit])))
 }
 
 fn refusal(place: Element<'_>, what: impl Into<String>, instead: &'static str) -> Refusal {

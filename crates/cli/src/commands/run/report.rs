@@ -191,6 +191,7 @@ impl Reporter {
             | Milestone::Unpaused
             | Milestone::Paused(_)
             | Milestone::Panicked
+            | Milestone::DumpWanted
             | Milestone::Rebooted
             | Milestone::ShuttingDown { .. }
             | Milestone::Deaf(_) => {}

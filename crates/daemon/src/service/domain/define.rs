@@ -17,6 +17,7 @@ use crate::service::domains::Vm;
 use crate::service::events::Happening;
 use crate::service::{Failure, Service};
 use crate::store::StoreError;
+use crate::vm::Reactions;
 
 /// `virDomainDefineFlags`.
 const VALIDATE: u32 = 1;
@@ -77,6 +78,10 @@ fn variables_path(service: &Service, name: &str, uuid: Option<uuid::Uuid>, endin
     directory.join(format!("{stem}{unique}_VARS.{ending}")).display().to_string()
 }
 
+/// libvirt's words for an action that neither carries out: a guest's second life has its name.
+pub(in crate::service) const NO_NEW_NAME: &str =
+    "qemu driver doesn't support the 'rename-restart' action for 'on_reboot'/'on_poweroff'/'on_crash'";
+
 /// Refuses what no QEMU of this host could ever run, as libvirt does at definition.
 fn refuse_unrunnable(domain: &Domain) -> Result<(), Failure> {
     let unsupported = |detail: String| Err(Box::new(RemoteError::config_unsupported(detail)));
@@ -87,6 +92,9 @@ fn refuse_unrunnable(domain: &Domain) -> Result<(), Failure> {
     let flash = domain.os.loader.as_ref().is_some_and(|loader| loader.kind == Some(LoaderKind::Pflash));
     if (domain.os.firmware == Some(Firmware::Efi) || flash) && !domain.features.acpi {
         return unsupported("UEFI requires ACPI on this architecture".to_owned());
+    }
+    if Reactions::of(domain).is_err() {
+        return unsupported(NO_NEW_NAME.to_owned());
     }
     if domain.title.as_ref().is_some_and(|title| title.contains('\n')) {
         return Err(Box::new(RemoteError::xml_error("Domain title can't contain newlines")));

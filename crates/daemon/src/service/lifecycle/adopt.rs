@@ -8,12 +8,12 @@ use rpc::remote::domain::state;
 use rpc::xdr::Uuid;
 
 use super::start::{How as Start, as_it_ran};
-use super::{end, watch};
+use super::{dump, end, watch};
 use crate::cgroup::Group;
 use crate::locked;
 use crate::service::domains::Vm;
 use crate::service::{Failure, Service, tune};
-use crate::vm::{AdoptError, Guest, How, Record, RunDir, boot, last_words, read_live};
+use crate::vm::{AdoptError, Guest, How, Record, RunDir, Standing, Still, boot, last_words, read_live};
 
 /// How many are looked at at a time.
 const AT_ONCE: usize = 8;
@@ -125,6 +125,11 @@ fn take_one(service: &Arc<Service>, path: &Path) -> Option<Relaunch> {
             tracing::info!(domain = %record.name, id = record.id, pid = guest.pid(), "taken over");
             let its = Arc::clone(&guest);
             tokio::spawn(async move { tune::at_adoption(&its).await });
+            if record.standing == Standing::Still(Still::Watchdog)
+                && let Ok(vm) = domain_of(service, &record)
+            {
+                dump::at_watchdog(service, &vm);
+            }
             if record.bound {
                 tracing::info!(domain = %record.name, "ends: the client that it was bound to is gone");
                 tokio::spawn(async move { guest.stop(How::Terminate).await });

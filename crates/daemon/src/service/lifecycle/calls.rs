@@ -192,8 +192,8 @@ pub(in crate::service) async fn wake_up(vm: Arc<Vm>, flags: u32) -> Result<(), F
 /// What somebody wants to become of a guest: `virDomainLifecycle` and `virDomainLifecycleAction`.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    Poweroff(LifecycleAction),
-    Reboot(LifecycleAction),
+    Poweroff(LifecycleAction, Reaction),
+    Reboot(LifecycleAction, Reaction),
     Crash(CrashAction),
 }
 
@@ -202,26 +202,31 @@ impl Change {
         let unknown = |what: &str, number: u32| {
             Err(Box::new(RemoteError::invalid_arg(format!("there is no lifecycle {what} {number}"))))
         };
-        let refused = |action: &str| {
-            let detail = format!("sevirt does not support the lifecycle action `{action}`");
-            Err(Box::new(RemoteError::config_unsupported(detail)))
+        let plain = |event: &str| match action {
+            0 => Ok((LifecycleAction::Destroy, Reaction::Destroy)),
+            1 => Ok((LifecycleAction::Restart, Reaction::Restart)),
+            3 => Ok((LifecycleAction::Preserve, Reaction::Preserve)),
+            // libvirt's words.
+            4 | 5 => {
+                let action = if action == 4 { "coredump-destroy" } else { "coredump-restart" };
+                let detail = format!("Lifecycle event '{event}' doesn't support '{action}' action");
+                Err(Box::new(RemoteError::config_unsupported(detail)))
+            }
+            other => Err(Box::new(RemoteError::invalid_arg(format!("there is no lifecycle action {other}")))),
         };
-        let plain = match action {
-            0 => LifecycleAction::Destroy,
-            1 => LifecycleAction::Restart,
-            2 => return refused("rename-restart"),
-            3 => LifecycleAction::Preserve,
-            4 => return refused("coredump-destroy"),
-            5 => return refused("coredump-restart"),
-            other => return unknown("action", other),
-        };
+        if action == 2 {
+            return Err(Box::new(RemoteError::config_unsupported(define::NO_NEW_NAME)));
+        }
         Ok(match kind {
-            0 => Self::Poweroff(plain),
-            1 => Self::Reboot(plain),
-            2 => Self::Crash(match plain {
-                LifecycleAction::Destroy | LifecycleAction::RenameRestart => CrashAction::Destroy,
-                LifecycleAction::Restart => CrashAction::Restart,
-                LifecycleAction::Preserve => CrashAction::Preserve,
+            0 => plain("poweroff").map(|(action, reaction)| Self::Poweroff(action, reaction))?,
+            1 => plain("reboot").map(|(action, reaction)| Self::Reboot(action, reaction))?,
+            2 => Self::Crash(match action {
+                0 => CrashAction::Destroy,
+                1 => CrashAction::Restart,
+                3 => CrashAction::Preserve,
+                4 => CrashAction::CoredumpDestroy,
+                5 => CrashAction::CoredumpRestart,
+                other => return unknown("action", other),
             }),
             other => return unknown("type", other),
         })
@@ -230,8 +235,8 @@ impl Change {
     #[expect(clippy::unnecessary_wraps, reason = "a change of a domain may fail")]
     fn apply(self, domain: &mut domain::Domain) -> Result<(), Failure> {
         match self {
-            Self::Poweroff(action) => domain.on_poweroff = Some(action),
-            Self::Reboot(action) => domain.on_reboot = Some(action),
+            Self::Poweroff(action, _) => domain.on_poweroff = Some(action),
+            Self::Reboot(action, _) => domain.on_reboot = Some(action),
             Self::Crash(action) => domain.on_crash = Some(action),
         }
         Ok(())
@@ -255,18 +260,12 @@ pub(in crate::service) async fn set_lifecycle_action(
         let guest = vm.running()?;
         let its = Arc::clone(&vm);
         blocking(move || its.change_live(|live| change.apply(live))).await?;
-        let reaction = |action| match action {
-            LifecycleAction::Destroy | LifecycleAction::RenameRestart => Reaction::Destroy,
-            LifecycleAction::Restart => Reaction::Restart,
-            LifecycleAction::Preserve => Reaction::Preserve,
-        };
         guest
             .react(|reactions| match change {
-                Change::Poweroff(action) => reactions.poweroff = reaction(action),
-                Change::Reboot(action) => reactions.reboot = reaction(action),
-                Change::Crash(CrashAction::Restart) => reactions.crash = Reaction::Restart,
-                Change::Crash(CrashAction::Preserve) => reactions.crash = Reaction::Preserve,
-                Change::Crash(_) => reactions.crash = Reaction::Destroy,
+                Change::Poweroff(_, reaction) => reactions.poweroff = reaction,
+                Change::Reboot(_, reaction) => reactions.reboot = reaction,
+                // What no guest can have was refused before.
+                Change::Crash(action) => *reactions = reactions.on_crash(action).unwrap_or(*reactions),
             })
             .await;
     }

@@ -54,7 +54,12 @@ fn ended(
         state.guest = None;
         state.stopped = outcome.run_state().into();
         state.updated = false;
-        state.messages = if bad { vec![words] } else { Vec::new() };
+        if bad {
+            // What was noted while it ran tells more.
+            note(&mut state.messages, words);
+        } else {
+            state.messages.clear();
+        }
     }
     let relaunch = outcome.end == End::Relaunch && guest.is_relaunched();
     if was_up {
@@ -74,6 +79,17 @@ fn ended(
         let _ = std::fs::remove_dir_all(guest.run_dir());
     }
     settle(service, vm);
+}
+
+/// How many messages of a domain's last life are kept.
+const MESSAGES: usize = 16;
+
+/// Notes what is to be said of a domain's life; a guest may bring about much of it.
+pub(super) fn note(messages: &mut Vec<String>, message: String) {
+    if messages.len() >= MESSAGES {
+        messages.remove(0);
+    }
+    messages.push(message);
 }
 
 /// Launches a guest anew that rebooted or crashed. What is on record of its last life tells a daemon that comes after

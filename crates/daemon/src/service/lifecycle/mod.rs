@@ -13,6 +13,7 @@
 mod adopt;
 mod autostart;
 mod calls;
+mod dump;
 mod end;
 mod refuse;
 mod start;

@@ -6,6 +6,8 @@ use domain::model::memory::Kib;
 use qemu::qmp;
 use rpc::remote::event::lifecycle;
 
+use super::dump;
+use super::end::note;
 use crate::locked;
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
@@ -25,7 +27,7 @@ pub(super) fn observer(service: &Arc<Service>, vm: &Arc<Vm>) -> Observer {
     })
 }
 
-fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Milestone) {
+fn on_milestone(service: &Arc<Service>, vm: &Arc<Vm>, guest: &Guest, milestone: &Milestone) {
     let tell = |what| service.events.publish(&vm.about(), &Happening::Lifecycle(what));
     if matches!(milestone, Milestone::Held | Milestone::Resumed) && agent::channel(&guest.live()).is_some() {
         // `virConnectDomainEventAgentLifecycleState`: disconnected; and its reason: the domain was started.
@@ -53,15 +55,19 @@ fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Mile
                 Still::Failed => lifecycle::SUSPENDED_API_ERROR,
                 Still::Asked | Still::ShutDown | Still::Panicked => lifecycle::SUSPENDED_PAUSED,
             });
+            if *why == Still::Watchdog {
+                dump::at_watchdog(service, vm);
+            }
             if *why == Still::Failed {
                 let message = "KVM cannot go on with the guest (QEMU: internal-error)";
-                locked(&vm.state).messages.push(message.to_owned());
+                note(&mut locked(&vm.state).messages, message.to_owned());
             }
         }
         Milestone::Panicked => {
             tracing::warn!(domain = %vm.name(), "the guest's kernel panicked");
             tell(lifecycle::CRASHED_PANICKED);
         }
+        Milestone::DumpWanted => dump::at_panic(service, vm),
         Milestone::Rebooted => {
             tracing::info!(domain = %vm.name(), "rebooted");
             service.events.publish(&vm.about(), &Happening::Reboot);
@@ -72,7 +78,7 @@ fn on_milestone(service: &Service, vm: &Arc<Vm>, guest: &Guest, milestone: &Mile
         }
         Milestone::Deaf(why) => {
             tracing::error!(domain = %vm.name(), why, "QEMU cannot be talked to any more; the guest lives on");
-            locked(&vm.state).messages.push(format!("QEMU cannot be talked to: {why}"));
+            note(&mut locked(&vm.state).messages, format!("QEMU cannot be talked to: {why}"));
         }
         Milestone::Listed(_)
         | Milestone::Traced

@@ -86,6 +86,8 @@ pub enum Event {
     RebootWanted(bool),
     /// The guest was tuned, and may run where that is wanted.
     Tuned,
+    /// The memory of the crashed guest was written to a file, or cannot be.
+    Dumped,
     /// The guest is to be launched anew by another QEMU.
     RelaunchWanted,
     /// QEMU is to be ended by SIGTERM, and where that is not enough and it is not to be spared, by SIGKILL.
@@ -189,6 +191,8 @@ pub enum Milestone {
     Unpaused,
     Paused(Still),
     Panicked,
+    /// Its memory is to be written to a file before anything else becomes of it: see [`Event::Dumped`].
+    DumpWanted,
     /// It was reset and boots again.
     Rebooted,
     /// It is about to end: by itself, or by QEMU's end.

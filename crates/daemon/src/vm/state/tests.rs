@@ -296,7 +296,8 @@ fn a_reboot_is_a_reset_of_a_plain_guest_and_a_relaunch_of_a_confidential_one() {
 #[test]
 fn what_becomes_of_a_guest_is_as_it_says() {
     let all = |reaction| {
-        let life = Life::Background(Reactions { poweroff: reaction, reboot: reaction, crash: reaction });
+        let life = Reactions { poweroff: reaction, reboot: reaction, crash: reaction, core_dump: false };
+        let life = Life::Background(life);
         Goals { life, ..BACKGROUND }
     };
     let shutdown = |reason: &str| Event::Shutdown { guest: true, reason: reason.into() };
@@ -307,6 +308,46 @@ fn what_becomes_of_a_guest_is_as_it_says() {
         let (_, restarted) = told(all(Reaction::Restart), vec![event]);
         assert_eq!(restarted, Some(Standing::Running { unpaused: false }));
     }
+}
+
+#[test]
+fn a_crashed_guest_is_dumped_before_anything_else_becomes_of_it() {
+    let dumped = |crash, confidential| {
+        let life = Life::Background(Reactions { crash, core_dump: true, ..Reactions::USUAL });
+        Goals { life, confidential, ..BACKGROUND }
+    };
+    let running = |goals| State::new(goals).on(Event::Adopt(Standing::Running { unpaused: false })).0;
+    let (state, actions) = running(dumped(Reaction::Destroy, false)).on(Event::Panicked);
+    assert_eq!(
+        actions,
+        [
+            Action::Tell(Milestone::Panicked),
+            Action::Deadline(Some(DUMP)),
+            Action::Tell(Milestone::DumpWanted)
+        ]
+    );
+    assert_eq!(state.run_state(), Still::Panicked.run_state());
+    // A daemon that is killed meanwhile finds it as it was, and asks QEMU.
+    assert_eq!(state.standing(), None);
+    // It panics once, and what QEMU says of it meanwhile changes nothing.
+    let (state, actions) = state.on(Event::Panicked);
+    assert_eq!(actions, []);
+    let (state, actions) = state.on(Event::Answered(Answer::Status(RunState::GuestPanicked)));
+    assert_eq!(actions, []);
+    let (state, actions) = state.on(Event::Dumped);
+    assert_eq!(actions.last(), Some(&Action::Ask(Query::Quit)));
+    assert_eq!(
+        state.on(Event::Exited(ExitKind::Code(0))).1.last(),
+        Some(&Action::Finish(End::GuestPanicked))
+    );
+    let (state, _) = running(dumped(Reaction::Restart, false)).on(Event::Panicked);
+    assert_eq!(state.on(Event::Dumped).1.last(), Some(&Action::Ask(Query::Reset)));
+    // Whoever destroys it meanwhile does not wait.
+    let (state, _) = running(dumped(Reaction::Restart, false)).on(Event::Panicked);
+    assert_eq!(state.on(Event::Destroy { graceful: false }).1.last(), Some(&Action::Terminate));
+    // Nobody can read what an encrypted guest had in mind.
+    let (state, _) = running(dumped(Reaction::Restart, true)).on(Event::Panicked);
+    assert_eq!(state.end, Some(End::Relaunch));
 }
 
 #[test]
@@ -368,6 +409,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Reset),
         1 => Just(Event::About(Still::IoError)),
         1 => Just(Event::Panicked),
+        1 => Just(Event::Dumped),
         1 => Just(Event::RebootWanted(true)),
         1 => any::<bool>().prop_map(|graceful| Event::Destroy { graceful }),
         1 => Just(Event::Shutdown { guest: true, reason: "guest-reset".into() }),
@@ -393,9 +435,11 @@ fn any_goals() -> impl Strategy<Value = Goals> {
     let reaction = || prop_oneof![Just(Reaction::Destroy), Just(Reaction::Restart), Just(Reaction::Preserve)];
     let life = prop_oneof![
         Just(Life::Foreground),
-        (reaction(), reaction(), reaction()).prop_map(|(poweroff, reboot, crash)| {
-            Life::Background(Reactions { poweroff, reboot, crash })
-        })
+        (reaction(), reaction(), reaction(), any::<bool>()).prop_map(
+            |(poweroff, reboot, crash, core_dump)| {
+                Life::Background(Reactions { poweroff, reboot, crash, core_dump })
+            }
+        )
     ];
     (any::<bool>(), any::<bool>(), resume, life).prop_map(|(confidential, attest, resume, life)| Goals {
         confidential,

@@ -5,10 +5,10 @@
 //! answered; when they cannot be, the command fails and the platform keeps the old ones.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -265,13 +265,13 @@ fn listen(path: &Path, mode: u32) -> Result<(UnixListener, Socket), ServeError> 
         Ok(_) => fs::remove_file(path).map_err(listen_error)?,
         Err(_) => {}
     }
-    // Nobody connects before the socket has its mode.
-    let previous = rustix::process::umask(Mode::from_raw_mode(0o177));
+    // The socket is born with its mode and never changed here: whoever sees it appear may already give it another owner and
+    // mode, as the lab does, and connects only when it may.
+    let previous = rustix::process::umask(Mode::from_raw_mode(!mode & 0o777));
     let bound = UnixListener::bind(path);
     rustix::process::umask(previous);
     let listener = bound.map_err(listen_error)?;
     let socket = Socket { path: path.into(), identity: identity(path) };
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(listen_error)?;
     listener.set_nonblocking(true).map_err(listen_error)?;
     Ok((listener, socket))
 }

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::process::{Child, Command as Process, Output, Stdio};
 use std::sync::OnceLock;
 
 use attest::sev::certs::{AmdCertificate, Certificate, Chain, certificate};
+use rustix::fs::inotify;
 use sim::client::Connection;
 use sim::command::{GuestKind, GuestState, PlatformState, PlatformStatus};
 use sim::{Command, FirmwareStatus, Handle, Reply};
@@ -246,6 +248,26 @@ fn a_connection_that_failed_stays_failed() {
     sim::wire::write_frame(&mut theirs, &answer).unwrap();
     assert!(connection.call(&Command::PlatformStatus).is_err());
     assert!(connection.call(&Command::PlatformStatus).is_err());
+}
+
+/// Whoever sees the socket appear may change its mode at once: nothing changes it after that.
+#[test]
+fn the_socket_is_born_with_its_mode() {
+    let (directory, state) = state();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let changes = inotify::WatchFlags::CREATE | inotify::WatchFlags::ATTRIB;
+    inotify::add_watch(&watch, directory.path(), changes).unwrap();
+    let server = Server::start(&state);
+    assert_eq!(fs::metadata(&server.socket).unwrap().mode() & 0o777, 0o660);
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&watch, &mut buffer);
+    let mut seen = Vec::new();
+    while let Ok(event) = reader.next() {
+        if event.file_name() == Some(c"sevsim.sock") {
+            seen.push(event.events());
+        }
+    }
+    assert_eq!(seen, [inotify::ReadFlags::CREATE]);
 }
 
 #[test]

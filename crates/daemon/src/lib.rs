@@ -16,6 +16,7 @@ pub mod probe;
 mod process;
 pub mod server;
 pub mod service;
+mod smbios;
 pub mod start;
 mod storage;
 mod store;

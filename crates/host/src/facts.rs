@@ -329,6 +329,12 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// Whether no descriptor names the image.
+    #[must_use]
+    pub fn is_undescribed(&self) -> bool {
+        self.path.as_os_str() == self.descriptor.executable()
+    }
+
     /// Whether the image could run in an encrypted guest, as far as can be told.
     #[must_use]
     pub fn can_boot_encrypted(&self) -> bool {

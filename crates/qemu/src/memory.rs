@@ -14,6 +14,7 @@ use domain::Domain;
 use domain::model::DomainKind;
 use domain::model::disk::{Disk, DiskFormat, DiskIo};
 use domain::model::graphics::GraphicsKind;
+use domain::model::iothreads::ThreadPool;
 use domain::model::launch_security::LaunchSecurity;
 use serde::Serialize;
 
@@ -79,6 +80,10 @@ pub struct Demand {
     spice: bool,
     /// Threads that displays need.
     display_threads: u64,
+    /// Threads for I/O, with the workers that they always have.
+    io_threads: u64,
+    /// The most workers that all of them and the main loop may have at a time, to read and write images.
+    workers: u64,
 }
 
 /// Sizes that a domain does not tell.
@@ -129,6 +134,10 @@ impl Demand {
         let spice = graphics.iter().any(|display| matches!(display.kind, GraphicsKind::Spice(_)));
         let vnc = graphics.iter().any(|display| matches!(display.kind, GraphicsKind::Vnc(_)));
         let cards = count(domain.devices.videos.len()).max(1);
+        let pools = domain.iothreads.all().into_iter().map(|thread| thread.pool);
+        let pools: Vec<ThreadPool> = pools.chain([domain.iothreads.main_loop]).collect();
+        let always = pools.iter().map(|pool| u64::from(pool.min.unwrap_or(0))).fold(0, u64::saturating_add);
+        let workers = pools.iter().map(|pool| pool.max.map_or(sums::MOST_WORKERS, u64::from));
         let with_source = || domain.devices.disks.iter().filter(|disk| disk.source.is_some());
         Self {
             pinning: match &domain.launch_security {
@@ -155,6 +164,8 @@ impl Demand {
                 .collect(),
             spice,
             display_threads: if spice { cards } else { 0 } + u64::from(vnc),
+            io_threads: count(pools.len()).saturating_sub(1).saturating_add(always),
+            workers: workers.fold(0, u64::saturating_add),
         }
     }
 

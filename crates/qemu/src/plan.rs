@@ -123,6 +123,12 @@ pub enum PlanError {
     NoTlsCertificates { object: String },
     #[error("no context identifier was given for `{device}`")]
     NoCid { device: String },
+    #[error("Domain '{name}' sysinfo are not available")]
+    NoSysinfo { name: String },
+    #[error("Host SMBIOS information is not available")]
+    NoHostSysinfo,
+    #[error("qemu does not support more than one entry to Type 2 in SMBIOS table")]
+    SeveralBaseBoards,
     #[error("no generation id was given for a guest that asks for a new one")]
     NoGenerationId,
     #[error("no time was given for a guest whose clock is set relative to it")]

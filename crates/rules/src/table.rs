@@ -18,9 +18,10 @@ use crate::rules::{
     reset_of_encrypted_state, rng_without_backend, several_launch_securities, shared_keys, shared_variables,
     smm_with_encrypted_state, smt_forbidden, snapshot_with_memory, snp_firmware_in_flash, snp_memory_backing,
     stateless_with_variables, superfluous_virtio_iommu, suspend_to_disk, suspend_to_memory, swap_limit,
-    unavailable_technology, unknown_allowance, unmeasured_kernel, unmeasured_secure_boot, unmodelled_content,
-    unpinned_memory, unsupported_launch_security, virtio_blk_for_old_guest, virtio_without_iommu,
-    virtio_without_non_transitional_model, writable_firmware, wrong_c_bit,
+    unavailable_technology, undescribed_firmware, unknown_allowance, unmeasured_host_data, unmeasured_kernel,
+    unmeasured_secure_boot, unmodelled_content, unpinned_memory, unsupported_launch_security,
+    virtio_blk_for_old_guest, virtio_without_iommu, virtio_without_non_transitional_model, writable_firmware,
+    wrong_c_bit,
 };
 use crate::subject::Subject;
 
@@ -67,6 +68,8 @@ pub static TABLE: &[Entry] = &[
     Entry { rule: &stateless_with_variables::RULE, check: stateless_with_variables::check },
     Entry { rule: &firmware_offering_less::RULE, check: firmware_offering_less::check },
     Entry { rule: &shared_variables::RULE, check: shared_variables::check },
+    Entry { rule: &undescribed_firmware::RULE, check: undescribed_firmware::check },
+    Entry { rule: &unmeasured_host_data::RULE, check: unmeasured_host_data::check },
     Entry { rule: &unpinned_memory::RULE, check: unpinned_memory::check },
     Entry { rule: &hard_limit_below_demand::RULE, check: hard_limit_below_demand::check },
     Entry { rule: &locked_without_ceiling::RULE, check: locked_without_ceiling::check },

@@ -11,6 +11,7 @@ use domain::Domain;
 use domain::model::chardev::{CharKind, CharSource};
 use domain::model::devices::{RngBackend, TpmBackend};
 use domain::model::disk::{BackingStore, Disk, DiskDevice, DiskFormat, DiskSource};
+use domain::model::sysinfo::Sysinfo;
 use qemu::plan::{Firmware, Placement};
 
 /// How many images one below another are looked at.
@@ -55,6 +56,8 @@ pub(crate) fn of_domain(domain: &Domain, firmware: &Firmware) -> Vec<Need> {
     let os = &domain.os;
     let boot = [&os.kernel, &os.initrd, &os.dtb].into_iter().flatten();
     needs.extend(boot.map(|path| Need::new(path, Access::Read)));
+    let files = domain.sysinfo.iter().flat_map(Sysinfo::files);
+    needs.extend(files.map(|path| Need::new(path, Access::Read)));
     let devices = &domain.devices;
     let roms = devices.interfaces.iter().filter_map(|interface| interface.info.rom.as_ref()?.file.as_ref());
     needs.extend(roms.map(|path| Need::new(path, Access::Read)));

@@ -367,12 +367,14 @@ pub(crate) async fn remote(
         C::DomainGetEmulatorPinInfo(args) => {
             R::DomainGetEmulatorPinInfo(tune::emulator_pin_info(service, &args)?)
         }
-        C::DomainGetIothreadInfo(args) => R::DomainGetIothreadInfo(tune::iothread_info(service, &args)?),
-        C::DomainAddIothread(args) => R::DomainAddIothread(tune::no_iothreads(service, &args.dom)?),
-        C::DomainDelIothread(args) => R::DomainDelIothread(tune::no_iothreads(service, &args.dom)?),
-        C::DomainPinIothread(args) => R::DomainPinIothread(tune::no_iothreads(service, &args.dom)?),
+        C::DomainGetIothreadInfo(args) => {
+            R::DomainGetIothreadInfo(tune::iothread_info(service, &args).await?)
+        }
+        C::DomainAddIothread(args) => R::DomainAddIothread(tune::fixed_iothreads(service, &args.dom)?),
+        C::DomainDelIothread(args) => R::DomainDelIothread(tune::fixed_iothreads(service, &args.dom)?),
+        C::DomainPinIothread(args) => R::DomainPinIothread(tune::pin_iothread(service, &args).await?),
         C::DomainSetIothreadParams(args) => {
-            R::DomainSetIothreadParams(tune::no_iothreads(service, &args.dom)?)
+            R::DomainSetIothreadParams(tune::fixed_iothreads(service, &args.dom)?)
         }
         C::DomainGetSchedulerType(dom) => R::DomainGetSchedulerType(tune::scheduler_type(service, &dom)?),
         C::DomainGetSchedulerParameters(args) => {

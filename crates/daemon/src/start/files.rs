@@ -7,6 +7,7 @@ use std::path::Path;
 use domain::Domain;
 use domain::model::disk::DiskSource;
 use domain::model::os::FirmwareFormat;
+use domain::model::sysinfo::Sysinfo;
 use qemu::plan::{Code, Placement, Plan, Variables};
 use rustix::fs::Access;
 
@@ -37,6 +38,11 @@ pub(super) fn check(domain: &Domain, plan: &Plan) -> Result<(), StartError> {
                 source,
             })?;
         }
+    }
+    for path in domain.sysinfo.iter().flat_map(Sysinfo::files) {
+        let what = "the file for the guest's firmware";
+        usable(what, path, Access::READ_OK)?;
+        regular(Path::new(path)).map_err(|source| StartError::File { what, path: path.into(), source })?;
     }
     for disk in &domain.devices.disks {
         let (what, path) = match &disk.source {

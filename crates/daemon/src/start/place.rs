@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use domain::Domain;
 use domain::model::GenId;
 use domain::model::graphics::GraphicsKind;
+use domain::model::sysinfo::SmbiosMode;
 use host::Facts;
 use qemu::Caps;
 use qemu::plan::{Displays, InheritedFds, MemoryDirs, SevParams, Surroundings};
@@ -43,6 +44,7 @@ pub(super) fn surroundings(
         displays: displays(domain),
         generation_id: matches!(domain.genid, Some(GenId::Generate))
             .then(|| uuid::Uuid::new_v4().to_string()),
+        host_smbios: (domain.os.smbios == Some(SmbiosMode::Host)).then(crate::smbios::of_host).flatten(),
         clock: clock::now(),
         emulator: Some(PathBuf::from(DEFAULT_EMULATOR)),
         user: user(),

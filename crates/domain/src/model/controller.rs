@@ -83,6 +83,8 @@ pub struct ControllerDriver {
     pub cmd_per_lun: Option<u32>,
     pub max_sectors: Option<u32>,
     pub ioeventfd: Option<Switch>,
+    /// `iothread=…` of a virtio SCSI controller: the number of the I/O thread that serves its disks.
+    pub iothread: Option<u32>,
 }
 
 keywords! {

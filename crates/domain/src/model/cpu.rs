@@ -43,6 +43,17 @@ pub struct CpuTune {
     pub vcpu_pins: Vec<VcpuPin>,
     /// Host CPUs, as written.
     pub emulator_pin: Option<String>,
+    pub iothread_period: Option<u64>,
+    pub iothread_quota: Option<i64>,
+    pub iothread_pins: Vec<IoThreadPin>,
+}
+
+/// `<iothreadpin>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IoThreadPin {
+    pub iothread: u32,
+    /// Host CPUs, as written.
+    pub cpuset: String,
 }
 
 /// `<vcpupin>`.

@@ -106,6 +106,18 @@ pub struct DiskDriver {
     pub discard_no_unref: Option<Switch>,
     pub queues: Option<u32>,
     pub queue_size: Option<u32>,
+    /// `iothread=…`: the number of the I/O thread that serves the whole disk.
+    pub iothread: Option<u32>,
+    /// `<iothreads>`: those that share its queues.
+    pub iothreads: Vec<DiskIoThread>,
+}
+
+/// `<iothread>` of a disk's driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskIoThread {
+    pub id: u32,
+    /// The queues that it serves; none: they go round.
+    pub queues: Vec<u32>,
 }
 
 keywords! {

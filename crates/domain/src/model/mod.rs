@@ -22,9 +22,11 @@ pub mod disk;
 pub mod features;
 pub mod graphics;
 pub mod interface;
+pub mod iothreads;
 pub mod launch_security;
 pub mod memory;
 pub mod os;
+pub mod sysinfo;
 
 use uuid::Uuid;
 
@@ -39,10 +41,12 @@ pub use problem::{Problem, ProblemKind};
 use cpu::{Clock, Cpu, CpuTune, Vcpu};
 use devices::Devices;
 use features::Features;
+use iothreads::IoThreads;
 use keyword::keywords;
 use launch_security::LaunchSecurity;
 use memory::{Kib, MaxMemory, MemTune, MemoryBacking};
 use os::Os;
+use sysinfo::Sysinfo;
 
 /// One `<domain>`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +72,9 @@ pub struct Domain {
     pub memory_backing: MemoryBacking,
     pub memtune: MemTune,
     pub vcpu: Vcpu,
+    pub iothreads: IoThreads,
     pub cputune: CpuTune,
+    pub sysinfo: Vec<Sysinfo>,
     pub os: Os,
     pub features: Features,
     pub cpu: Option<Cpu>,

@@ -1,6 +1,6 @@
 //! `<os>`: architecture, machine, firmware, and what is booted.
 
-use super::{Switch, keyword::keywords};
+use super::{Switch, keyword::keywords, sysinfo::SmbiosMode};
 
 /// `<os>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct Os {
     pub boot: Vec<BootDevice>,
     pub boot_menu: BootMenu,
     pub bios: Bios,
+    pub smbios: Option<SmbiosMode>,
 }
 
 keywords! {

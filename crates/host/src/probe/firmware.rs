@@ -54,7 +54,7 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
         if image.known().is_some_and(|image| image.code_bits == Some(64)) {
             loaders.push(Loader {
                 path: PathBuf::from(code),
-                descriptor: undescribed(code, variables),
+                descriptor: undescribed(code, variables, &image),
                 image,
             });
         }
@@ -63,7 +63,10 @@ pub(super) fn probe(root: &Root) -> Vec<Loader> {
 }
 
 /// What a descriptor would say of such a build.
-fn undescribed(code: &str, variables: &str) -> Descriptor {
+fn undescribed(code: &str, variables: &str, image: &Fact<FirmwareImage>) -> Descriptor {
+    let tables = image.known().and_then(|image| image.tables.as_ref().ok());
+    let has_reset_vector = tables.is_some_and(|tables| tables.sev_es_reset.is_some());
+    let es = has_reset_vector.then(|| "amd-sev-es".to_owned());
     let raw = |path: &str| FlashFile { filename: path.to_owned(), format: "raw".to_owned() };
     let machines = ["pc-q35-*", "pc-i440fx-*"].map(str::to_owned).to_vec();
     Descriptor {
@@ -75,7 +78,7 @@ fn undescribed(code: &str, variables: &str) -> Descriptor {
             nvram_template: Some(raw(variables)),
         },
         targets: vec![Target { architecture: "x86_64".to_owned(), machines }],
-        features: vec!["amd-sev".to_owned()],
+        features: ["amd-sev".to_owned()].into_iter().chain(es).collect(),
     }
 }
 

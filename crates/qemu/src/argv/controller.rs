@@ -8,6 +8,7 @@ use domain::{
             Controller, ControllerDriver, ControllerKind, ControllerType, PciController, PciModel,
             PciModelName, ScsiModel, UsbModel,
         },
+        iothreads::alias,
     },
 };
 
@@ -172,13 +173,14 @@ fn usb(
 fn scsi(model: Option<ScsiModel>, controller: &Controller, id: &str) -> Result<Properties, PlanError> {
     let model = model.ok_or_else(|| PlanError::Incomplete { device: id.to_owned() })?;
     if model.virtio().is_some() {
-        let ControllerDriver { queues, cmd_per_lun, max_sectors, ioeventfd } = controller.driver;
+        let ControllerDriver { queues, cmd_per_lun, max_sectors, ioeventfd, iothread } = controller.driver;
         return Ok(virtio_pci("virtio-scsi", model.virtio(), controller.virtio)
-            .with_some("ioeventfd", ioeventfd.map(Switch::is_on))
+            .with_some("iothread", iothread.map(alias))
             .with("id", id)
             .with_some("num_queues", queues)
             .with_some("cmd_per_lun", cmd_per_lun)
-            .with_some("max_sectors", max_sectors));
+            .with_some("max_sectors", max_sectors)
+            .with_some("ioeventfd", ioeventfd.map(Switch::is_on)));
     }
     let driver = match model {
         ScsiModel::Lsilogic => "lsi",

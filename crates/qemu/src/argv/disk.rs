@@ -7,13 +7,14 @@ use domain::{
         address::{Address, DriveAddress},
         controller::ControllerType,
         disk::{Disk, DiskBus, DiskDevice, ErrorPolicy},
+        iothreads::alias,
     },
 };
 
 use super::{
     Properties,
     address::{Buses, virtio_pci},
-    block, on_off,
+    block, iothread, on_off,
 };
 use crate::plan::{Device, DeviceKind, PlanError, ids};
 
@@ -72,10 +73,12 @@ fn frontend(
     let bus = disk.target.bus.ok_or_else(|| PlanError::Incomplete { device: id.to_owned() })?;
     let device = match bus {
         DiskBus::Virtio => virtio_pci("virtio-blk", disk.model, disk.virtio)
+            .with_some("iothread", disk.driver.iothread.map(alias))
             .with_some("ioeventfd", disk.driver.ioeventfd.map(Switch::is_on))
             .with_some("event_idx", disk.driver.event_idx.map(Switch::is_on))
             .with_some("num-queues", disk.driver.queues)
             .with_some("queue-size", disk.driver.queue_size)
+            .with_some("iothread-vq-mapping", iothread::queues(&disk.driver))
             .and(buses.pci(&disk.info, id)?),
         DiskBus::Ide => {
             let place = drive_address(disk, id)?;

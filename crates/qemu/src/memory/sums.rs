@@ -34,8 +34,9 @@ const READERS: [u64; 2] = [2, 3];
 const EMULATED_READERS: [u64; 2] = [3, 5];
 /// How many more there may be for a moment, or get a heap.
 const MORE_READERS: u64 = 4;
-/// QEMU reads and writes images by at most so many threads (thread-pool-max).
-const MOST_WORKERS: u64 = 64;
+/// The main loop and each I/O thread read and write images by at most so many threads, where the domain does not say
+/// how many (thread-pool-max).
+pub(super) const MOST_WORKERS: u64 = 64;
 /// The most that QEMU caches of one qcow2 image's tables.
 const TABLES: u64 = 32 * MIB;
 /// What KVM keeps for one vCPU.
@@ -130,24 +131,26 @@ impl Demand {
 
     fn address_space(&self, blocks: u64, sizes: &Sizes) -> Sum {
         let threads = self.threads();
+        // Threads for I/O have nothing to do before the guest runs; then each may get a heap.
+        let heaps = threads.saturating_add(self.io_threads.min(1));
         let most = sizes.host_cpus.map_or(u64::MAX, |cpus| cpus.saturating_mul(ARENAS_PER_CPU));
         let mut items = vec![self.all_blocks(blocks)];
         items.extend(self.own(sizes));
         items.push(item(
             "stacks of threads",
-            threads.saturating_mul(STACK),
+            threads.saturating_add(self.io_threads).saturating_mul(STACK),
             "8 MiB for each vCPU and each other thread",
         ));
         items.push(item(
             "heaps of threads",
-            threads.min(most).saturating_mul(ARENA),
+            heaps.min(most).saturating_mul(ARENA),
             "the C library reserves 64 MiB for each thread, at most 8 times for each host processor",
         ));
         Sum { items }
     }
 
     fn charge(&self, blocks: u64, sizes: &Sizes) -> Sum {
-        let threads = self.threads();
+        let threads = self.threads().saturating_add(self.io_threads);
         let mut items = vec![self.all_blocks(blocks)];
         items.extend(self.own(sizes));
         items.push(if self.locked {
@@ -195,12 +198,15 @@ impl Demand {
             add("the firmware, once more", firmware, "it is pinned a second time while it is encrypted");
         }
         if self.locked {
-            let workers = if self.disks > 0 { MOST_WORKERS - self.readers() } else { MORE_READERS };
+            let heaps = self.io_threads.saturating_sub(1).saturating_mul(ARENA);
+            add("heaps of I/O threads", heaps, "64 MiB for each, once it has something to do");
+            let workers =
+                if self.disks > 0 { self.workers.saturating_sub(self.readers()) } else { MORE_READERS };
             let bytes = workers.saturating_mul(STACK).saturating_add(MORE_READERS * ARENA);
             add(
                 "more threads for images",
                 bytes,
-                "at most 64 at a time read and write images; some get heaps",
+                "the workers that read and write images, usually 64 at most; some get heaps",
             );
         }
         Sum { items }

@@ -93,7 +93,7 @@ fn every_item_is_named_and_has_a_reason() {
         total 803016704
           18874368 room for vCPUs: a stack for each vCPU that may be plugged
            4001792 the firmware, once more: it is pinned a second time while it is encrypted
-         780140544 more threads for images: at most 64 at a time read and write images; some get heaps
+         780140544 more threads for images: the workers that read and write images, usually 64 at most; some get heaps
     "#]],
     );
     assert_eq!(sums.needed(), (Largest::AddressSpace, sums.address_space.total()));

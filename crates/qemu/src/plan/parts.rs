@@ -5,7 +5,8 @@ use domain::{Domain, model::cpu::ClockOffset};
 use super::{Device, Firmware, Part, PlanError, Surroundings, boot_order::BootOrder};
 use crate::argv::{
     Argument, KeyValues, Properties, balloon, boot, chardev::FdSets, clock, console, controller, disk,
-    graphics, input, interface, iommu, machine, memory, notifier, rng, tpm, video, vsock, watchdog,
+    graphics, input, interface, iommu, iothread, machine, memory, notifier, rng, sysinfo, tpm, video, vsock,
+    watchdog,
 };
 
 /// The guest's name, and the machine: firmware, processors, memory.
@@ -33,9 +34,12 @@ pub(super) fn machine_parts(
     firmware.options().into_iter().for_each(&mut add);
     memory::memory(domain, here)?.into_iter().for_each(&mut add);
     add(machine::processors(domain)?);
+    iothread::objects(domain).into_iter().for_each(&mut add);
     if let Some(uuid) = domain.uuid {
         add(Argument::Text("-uuid", uuid.to_string()));
     }
+    sysinfo::tables(domain, here)?.into_iter().for_each(&mut add);
+    sysinfo::files(domain).into_iter().for_each(&mut add);
     parts.extend(notifier::generation_id(domain, here)?.map(Part::from));
     Ok(())
 }

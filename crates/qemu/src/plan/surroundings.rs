@@ -7,6 +7,8 @@ use std::{
     path::PathBuf,
 };
 
+use domain::model::sysinfo::Smbios;
+
 use crate::firmware::Descriptor;
 
 /// The place where a guest will run.
@@ -45,6 +47,8 @@ pub struct Surroundings {
     pub displays: Displays,
     /// The context identifier for a vsock device that asks for one.
     pub vsock_cid: Option<u32>,
+    /// The host's SMBIOS tables, for a guest that shows them as its own.
+    pub host_smbios: Option<Smbios>,
     /// A fresh UUID for a guest that asks for a new generation id at each start.
     pub generation_id: Option<String>,
     /// Whoever starts the guest carries out what QEMU can be told only once it runs: the balloon, pinning, links that

@@ -10,6 +10,7 @@ use domain::{
         graphics::{GraphicsKind, VideoDriver},
         interface::{InterfaceSource, LinkState},
         launch_security::LaunchSecurity,
+        sysinfo::{SmbiosMode, Sysinfo},
     },
 };
 
@@ -24,6 +25,9 @@ pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     disks(domain, &mut list);
     interfaces(domain, here, &mut list);
     displays(domain, here, &mut list);
+    let unused = domain.os.smbios != Some(SmbiosMode::Sysinfo)
+        && domain.sysinfo.iter().any(|sysinfo| matches!(sysinfo, Sysinfo::Smbios(_)));
+    add(&mut list, unused, "sysinfo smbios: the guest gets it only with <smbios mode='sysinfo'/> in <os>");
     let features = &domain.features;
     let is_off = |switch: Option<Switch>| switch == Some(Switch::Off);
     add(&mut list, features.viridian, "feature viridian");

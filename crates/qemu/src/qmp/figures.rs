@@ -300,6 +300,13 @@ pub struct BlockCounters {
 pub struct Iothread {
     pub id: String,
     pub thread_id: u32,
+    /// Nanoseconds.
+    #[serde(default)]
+    pub poll_max_ns: u64,
+    #[serde(default)]
+    pub poll_grow: u64,
+    #[serde(default)]
+    pub poll_shrink: u64,
 }
 
 /// `/machine/peripheral/ID/virtio-backend`, or `ID` itself.

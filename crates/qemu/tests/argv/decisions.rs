@@ -12,6 +12,7 @@ use domain::{
         launch_security::LaunchSecurity,
         memory::Kib,
         os::Nvram,
+        sysinfo::{Smbios, SmbiosMode, Sysinfo, SystemEntry},
     },
 };
 use qemu::{
@@ -284,4 +285,43 @@ fn a_seed_guest_hears_what_was_decided_for_it() {
         ]
     );
     assert!(plan.unmodelled().is_empty(), "{:?}", plan.unmodelled());
+}
+
+#[test]
+fn smbios_tables_are_the_domains_or_the_hosts() {
+    let tables = |plan: &Plan| {
+        let argv = plan.argv();
+        let words = argv.windows(2).filter(|words| words[0] == "-smbios");
+        words.map(|words| words[1].to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let case = "engines.xml";
+    assert_eq!(tables(&plan(case, |_, _, _| {}).unwrap()).len(), 5);
+    let emulated = plan(case, |domain, _, _| domain.os.smbios = None).unwrap();
+    assert!(tables(&emulated).is_empty());
+    assert_eq!(emulated.unmodelled().len(), 2, "{:?}", emulated.unmodelled());
+    // The host's UUID stays the host's.
+    let host = |domain: &mut Domain, here: &mut Surroundings| {
+        domain.os.smbios = Some(SmbiosMode::Host);
+        let mut smbios = Smbios::default();
+        smbios.system.set(SystemEntry::Uuid, "c7a5fdbd-edaf-9455-926a-d65c16db1809".to_owned());
+        smbios.system.set(SystemEntry::Product, "a,b".to_owned());
+        here.host_smbios = Some(smbios);
+    };
+    let shown = plan(case, |domain, _, here| host(domain, here)).unwrap();
+    assert_eq!(tables(&shown), ["type=1,product=a,,b"]);
+    assert_eq!(
+        refusal(case, |domain, _, _| domain.os.smbios = Some(SmbiosMode::Host)),
+        "Host SMBIOS information is not available"
+    );
+    assert_eq!(
+        refusal(case, |domain, _, _| domain.sysinfo.clear()),
+        "Domain 'engines' sysinfo are not available"
+    );
+    assert_eq!(
+        refusal(case, |domain, _, _| {
+            let Some(Sysinfo::Smbios(smbios)) = domain.sysinfo.first_mut() else { unreachable!() };
+            smbios.base_boards.extend(smbios.base_boards.clone());
+        }),
+        "qemu does not support more than one entry to Type 2 in SMBIOS table"
+    );
 }

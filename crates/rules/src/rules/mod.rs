@@ -30,6 +30,8 @@ pub(crate) mod no_suitable_firmware;
 pub(crate) mod shared_variables;
 pub(crate) mod snp_firmware_in_flash;
 pub(crate) mod stateless_with_variables;
+pub(crate) mod undescribed_firmware;
+pub(crate) mod unmeasured_host_data;
 pub(crate) mod unmeasured_kernel;
 pub(crate) mod unmeasured_secure_boot;
 pub(crate) mod writable_firmware;

@@ -2,6 +2,9 @@
 //!
 //! A start has no validator of its own: what the plan of a start refuses for what a domain says is told here before.
 
+use std::collections::BTreeSet;
+
+use domain::model::sysinfo::{SmbiosMode, Sysinfo};
 use domain::{Edit, Element, Span};
 
 use crate::finding::{Finding, MOST};
@@ -16,8 +19,9 @@ pub(crate) static RULE: Rule = Rule {
     allowable: false,
     page: Page {
         what: "A disk, an interface, a display or another device of a kind that sevirt does not have: network disks, \
-               macvtap, passt, a TPM that swtpm is to emulate, an IDE disk on Q35; or an action on a guest's end that it does \
-               not carry out.",
+               macvtap, passt, a TPM that swtpm is to emulate, an IDE disk on Q35; a device for an I/O thread that the \
+               domain does not have; SMBIOS tables that are not there, or two base boards; or an action on a guest's end \
+               that it does not carry out.",
         why: "Without it this would be another guest, so it is not started without it.",
         example: "<disk type='network' device='disk'>\n  <source protocol='rbd' name='pool/guest'/>\n  <target dev='sda' \
                   bus='scsi'/>\n</disk>",
@@ -43,7 +47,10 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let devices = subject.element(&["devices"]).into_iter().flat_map(|devices| devices.children());
     let is_q35 =
         subject.domain.os.machine.as_deref().is_some_and(|it| it == "q35" || it.starts_with("pc-q35"));
-    let refused = devices.filter_map(|device| refused(device, is_q35));
+    let threads: BTreeSet<u32> = subject.domain.iothreads.all().iter().map(|thread| thread.id).collect();
+    let refused = devices
+        .filter_map(|device| refused(device, is_q35).or_else(|| served(device, &threads)))
+        .chain(tables(subject));
     let mut findings: Vec<Finding> = refused.take(MOST).map(told).collect();
     findings.extend(
         ["on_poweroff", "on_reboot", "on_crash"].into_iter().filter_map(|event| action(subject, event)),
@@ -92,6 +99,62 @@ fn refused(device: Element<'_>, is_q35: bool) -> Option<Refusal> {
         "serial" | "parallel" | "console" | "channel" => character_device(device),
         _ => None,
     }
+}
+
+/// A device for an I/O thread that there is not, or of a kind that none can serve.
+fn served(device: Element<'_>, threads: &BTreeSet<u32>) -> Option<Refusal> {
+    let driver = device.child("driver")?;
+    let shared = driver.child("iothreads").into_iter().flat_map(|list| list.children_named("iothread"));
+    let named = driver.attribute("iothread").into_iter().chain(shared.filter_map(|it| it.attribute("id")));
+    let mut named =
+        named.filter_map(|number| Some((number, number.value().trim().parse::<u32>().ok()?))).peekable();
+    let (first, _) = named.peek()?;
+    let (at_first, is_word) = (first.value_span(), |element: Element<'_>, name: &str, start: &str| {
+        element.attribute(name).is_none_or(|word| word.value().starts_with(start))
+    });
+    let (can_be, what, instead) = match device.name() {
+        "disk" => (
+            device.child("target").is_none_or(|target| is_word(target, "bus", "virtio")),
+            "an I/O thread for a disk on this bus",
+            "use the bus `virtio`, or give the I/O thread to a `virtio-scsi` controller",
+        ),
+        "controller" => (
+            is(device, "type", "scsi") && is_word(device, "model", "virtio"),
+            "an I/O thread for this controller",
+            "only `virtio-scsi` controllers take one",
+        ),
+        _ => return None,
+    };
+    if !can_be {
+        return Some(Refusal { span: at_first, what: what.to_owned(), instead });
+    }
+    let (number, id) = named.find(|(_, id)| !threads.contains(id))?;
+    let what = format!("an I/O thread {id}, which the domain does not have,");
+    Some(Refusal {
+        span: number.value_span(),
+        what,
+        instead: "raise `<iothreads>`, or name it in `<iothreadids>`",
+    })
+}
+
+/// SMBIOS tables that are asked for and not there, or that QEMU has no option for.
+fn tables(subject: &Subject<'_>) -> Option<Refusal> {
+    let mode = subject.element(&["os", "smbios"])?;
+    if subject.domain.os.smbios != Some(SmbiosMode::Sysinfo) {
+        return None;
+    }
+    let own = subject.domain.sysinfo.iter().find_map(|sysinfo| match sysinfo {
+        Sysinfo::Smbios(smbios) => Some(smbios),
+        Sysinfo::FwCfg(_) => None,
+    });
+    let Some(own) = own else {
+        let what = "`<smbios mode='sysinfo'/>` without `<sysinfo type='smbios'>`";
+        return Some(refusal(mode, what, "bring the tables, or leave `<smbios>` out"));
+    };
+    let sysinfos = subject.document.root().children_named("sysinfo");
+    let board = sysinfos.flat_map(|sysinfo| sysinfo.children_named("baseBoard")).nth(1)?;
+    let what = "more than one `<baseBoard>`";
+    (own.base_boards.len() > 1).then(|| refusal(board, what, "leave all but one out"))
 }
 
 fn disk(disk: Element<'_>, is_q35: bool) -> Option<Refusal> {

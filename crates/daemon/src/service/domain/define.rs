@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::Domain;
 use domain::model::os::{Firmware, LoaderKind};
+use host::Loader;
 use qemu::plan::settle_firmware;
 use rpc::error::RemoteError;
 use rpc::remote::domain::RenameArgs;
@@ -16,6 +17,7 @@ use crate::locked;
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
 use crate::service::{Failure, Service};
+use crate::start::StartError;
 use crate::store::StoreError;
 use crate::vm::Reactions;
 
@@ -50,12 +52,20 @@ fn complete(service: &Service, domain: &mut Domain) -> Result<(), Failure> {
             emulator.display()
         ))));
     }
-    crate::start::complete(domain, &caps)
-        .map_err(|error| Box::new(RemoteError::xml_error(reasons(&error))))?;
+    crate::start::complete(domain, &caps).map_err(|error| {
+        let words = reasons(&error);
+        Box::new(match &error {
+            StartError::Complete(reason) if reason.is_unsupported() => RemoteError::config_unsupported(words),
+            _ => RemoteError::xml_error(words),
+        })
+    })?;
     let leaves_firmware = domain.os.firmware.is_some() || domain.os.loader.is_some();
     if leaves_firmware {
         let facts = service.host.facts();
-        let descriptors: Vec<_> = facts.firmware.iter().map(|loader| &loader.descriptor).collect();
+        // The choice of a start, so that what is stored is what can be started.
+        let can_start = |loader: &&Loader| domain.launch_security.is_none() || loader.can_boot_encrypted();
+        let descriptors: Vec<_> =
+            facts.firmware.iter().filter(can_start).map(|loader| &loader.descriptor).collect();
         let (name, uuid) = (domain.name.clone(), domain.uuid);
         settle_firmware(domain, &descriptors, |ending| variables_path(service, &name, uuid, ending))
             .map_err(|missing| Box::new(RemoteError::operation_failed(missing.to_string())))?;

@@ -25,7 +25,7 @@ const MEMORY: u32 = 256;
 const DIRTYRATE: u32 = 512;
 const VM: u32 = 1024;
 
-/// Those of which something is known. Of `PERF`, `IOTHREAD` and `MEMORY` libvirt has nothing for a guest that asks for
+/// Those of which something is known. Of `PERF` and `MEMORY` libvirt has nothing for a guest that asks for
 /// none of it, and so has sevirt for any.
 pub(super) const ALL: u32 =
     STATE | CPU_TOTAL | BALLOON | VCPU | INTERFACE | BLOCK | PERF | IOTHREAD | MEMORY | DIRTYRATE | VM;
@@ -66,6 +66,11 @@ pub(super) async fn of(vm: &Vm, groups: u32, backing: bool) -> Params {
     }
     if groups & BLOCK != 0 {
         block_group(&mut params, guest.as_deref(), &domain, backing).await;
+    }
+    if groups & IOTHREAD != 0
+        && let Some(guest) = &guest
+    {
+        tune::iothread_figures(&mut params, guest).await;
     }
     if groups & DIRTYRATE != 0
         && let Some(guest) = &guest

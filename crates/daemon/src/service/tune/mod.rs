@@ -1,6 +1,7 @@
 //! How much of the host a domain gets: memory, processors, their places.
 
 mod cpuset;
+mod iothread;
 mod limits;
 mod memory;
 mod pin;
@@ -14,11 +15,12 @@ use crate::service::stats::proc;
 use crate::vm::Guest;
 
 pub(super) use cpuset::Cpus;
+pub(super) use iothread::{
+    figures as iothread_figures, fixed as fixed_iothreads, info as iothread_info, pin as pin_iothread,
+};
 pub(super) use limits::{get_memory_parameters, set_memory_parameters};
 pub(super) use memory::{set_max_memory, set_memory, set_memory_flags};
-pub(super) use pin::{
-    emulator_pin_info, iothread_info, no_iothreads, pin_emulator, pin_vcpu, pin_vcpu_flags, vcpu_pin_info,
-};
+pub(super) use pin::{emulator_pin_info, pin_emulator, pin_vcpu, pin_vcpu_flags, vcpu_pin_info};
 pub(super) use shares::{
     get_blkio, get_block_io_tune, get_interface_parameters, get_numa, get_scheduler, get_scheduler_flags,
     not_tuned, scheduler_type,

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use domain::Domain;
 use domain::model::cpu::VcpuPin;
 use rpc::error::RemoteError;
-use rpc::remote::common::DomFlags;
 use rpc::remote::object;
 use rpc::remote::tune::{
-    EmulatorPinInfoArgs, IothreadInfoReply, PinEmulatorArgs, PinInfoReply, PinVcpuArgs, PinVcpuFlagsArgs,
-    VcpuPinInfoArgs,
+    EmulatorPinInfoArgs, PinEmulatorArgs, PinInfoReply, PinVcpuArgs, PinVcpuFlagsArgs, VcpuPinInfoArgs,
 };
 
 use super::cpuset::{Cpus, host_cpus};
-use crate::service::device::affect::{self, LIVE, affected, check, invalid, unsupported, view};
+use super::iothread;
+use crate::service::device::affect::{self, LIVE, affected, check, invalid, view};
 use crate::service::device::config::{self, alone};
 use crate::service::events::Happening;
 use crate::service::stats::proc;
@@ -126,11 +125,11 @@ fn set_pin(domain: &mut Domain, vcpu: u32, cpus: &Cpus) {
     pins.sort_by_key(|pin| pin.vcpu);
 }
 
-fn failed(error: &io::Error) -> Failure {
+pub(super) fn failed(error: &io::Error) -> Failure {
     Box::new(RemoteError::system_error(format!("cannot set CPU affinity: {error}")))
 }
 
-/// `DOMAIN_PIN_EMULATOR`: all threads but those of vCPUs.
+/// `DOMAIN_PIN_EMULATOR`: all threads but those of vCPUs and those for I/O.
 pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<'_>) -> Result<(), Failure> {
     check(args.flags, IMPACT, "virDomainPinEmulator")?;
     let cpus = Cpus::of_bits(&args.cpumap.0);
@@ -160,10 +159,11 @@ pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<
 }
 
 async fn confine_emulator(guest: &Guest, cpus: &Cpus) -> Result<(), Failure> {
-    let vcpus: BTreeSet<u32> =
+    let mut others: BTreeSet<u32> =
         super::vcpu_threads(guest).await?.into_iter().map(|(_, thread)| thread).collect();
+    others.extend(iothread::of_host(guest).await?);
     let threads = proc::threads(guest.pid()).into_values();
-    for thread in threads.filter(|thread| !vcpus.contains(thread)) {
+    for thread in threads.filter(|thread| !others.contains(thread)) {
         match cpus.confine(thread) {
             // It has ended since.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
@@ -187,23 +187,6 @@ pub(crate) fn emulator_pin_info(
     Ok(PinInfoReply { cpumaps: cpus.bits(length(args.maplen)?).into(), num: 1 })
 }
 
-/// `DOMAIN_GET_IOTHREAD_INFO`: sevirt gives guests none.
-pub(crate) fn iothread_info(
-    service: &Service,
-    args: &DomFlags<'_>,
-) -> Result<IothreadInfoReply<'static>, Failure> {
-    check(args.flags, IMPACT, "virDomainGetIOThreadInfo")?;
-    let vm = service.domains.of(&args.dom)?;
-    view(&vm, args.flags)?;
-    Ok(IothreadInfoReply { info: Vec::new().into(), ret: 0 })
-}
-
-/// Answers whoever wants to add, take or pin one.
-pub(crate) fn no_iothreads(service: &Service, dom: &object::Domain<'_>) -> Result<(), Failure> {
-    service.domains.of(dom)?;
-    Err(unsupported("IOThreads: sevirt gives guests none"))
-}
-
 /// Has the threads of a guest that is being started run where the domain says.
 pub(super) async fn at_start(guest: &Guest) -> Result<(), Failure> {
     let live = guest.live();
@@ -211,6 +194,7 @@ pub(super) async fn at_start(guest: &Guest) -> Result<(), Failure> {
     if let Some(cpus) = emulator.and_then(|list| Cpus::parse(list)) {
         confine_emulator(guest, &cpus).await?;
     }
+    iothread::at_start(guest).await?;
     if live.cputune.vcpu_pins.is_empty() && live.vcpu.cpuset.is_none() {
         return Ok(());
     }

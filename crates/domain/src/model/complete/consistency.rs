@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::CompleteError;
-use crate::model::{Domain, cpu::Topology, devices::Devices};
+use crate::model::{
+    Domain,
+    controller::ControllerKind,
+    cpu::Topology,
+    devices::Devices,
+    disk::{Disk, DiskBus},
+};
 
 pub(super) fn check(domain: &Domain) -> Result<(), CompleteError> {
     check_disks(&domain.devices)?;
@@ -32,6 +38,44 @@ fn check_disks(devices: &Devices) -> Result<(), CompleteError> {
         }
     }
     Ok(())
+}
+
+/// Who is to be served by an I/O thread is of a kind that can be, and the thread is there. Buses and models are known.
+pub(super) fn check_iothreads(domain: &Domain) -> Result<(), CompleteError> {
+    let known: BTreeSet<u32> = domain.iothreads.all().iter().map(|thread| thread.id).collect();
+    let of_disk = |disk: &Disk| {
+        let shared = disk.driver.iothreads.iter().map(|thread| thread.id);
+        disk.driver.iothread.into_iter().chain(shared).collect::<Vec<_>>()
+    };
+    for disk in &domain.devices.disks {
+        for id in of_disk(disk) {
+            match disk.target.bus {
+                Some(DiskBus::Virtio) | None => {}
+                Some(bus) => {
+                    return Err(CompleteError::DiskWithoutIoThread { bus, dev: disk.target.dev.clone() });
+                }
+            }
+            if !known.contains(&id) {
+                return Err(CompleteError::DiskIoThread { id });
+            }
+        }
+    }
+    for controller in &domain.devices.controllers {
+        let Some(id) = controller.driver.iothread else { continue };
+        let ControllerKind::Scsi { model } = controller.kind else {
+            return Err(CompleteError::ControllerWithoutIoThread);
+        };
+        if model.is_some_and(|model| model.virtio().is_none()) {
+            return Err(CompleteError::ControllerWithoutIoThread);
+        }
+        if !known.contains(&id) {
+            return Err(CompleteError::ControllerIoThread { id });
+        }
+    }
+    match domain.cputune.iothread_pins.iter().find(|pin| !known.contains(&pin.iothread)) {
+        Some(pin) => Err(CompleteError::PinnedIoThread { id: pin.iothread }),
+        None => Ok(()),
+    }
 }
 
 /// The order of devices is given once, and in one way.

@@ -13,7 +13,7 @@ mod machine;
 
 use uuid::Uuid;
 
-use super::{AddressError, Domain, GenId, assign};
+use super::{AddressError, Domain, GenId, assign, disk::DiskBus};
 
 pub(super) use controllers::pci;
 pub use machine::MachineKind;
@@ -61,8 +61,31 @@ pub enum CompleteError {
     BootTwice,
     #[error("the topology makes {threads} CPUs, but the guest has {vcpus}")]
     Topology { threads: u64, vcpus: u32 },
+    #[error("Disk iothread '{id}' not defined in iothreadid")]
+    DiskIoThread { id: u32 },
+    #[error("IOThreads not available for bus {bus} target {dev}")]
+    DiskWithoutIoThread { bus: DiskBus, dev: String },
+    #[error("controller iothread '{id}' not defined in iothreadid")]
+    ControllerIoThread { id: u32 },
+    #[error("'iothread' attribute only supported for virtio scsi controllers")]
+    ControllerWithoutIoThread,
+    #[error("Cannot find 'iothread' : {id}")]
+    PinnedIoThread { id: u32 },
     #[error(transparent)]
     Address(#[from] AddressError),
+}
+
+impl CompleteError {
+    /// Whether libvirt calls it an unsupported configuration, and not an error of the XML.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskIoThread { .. }
+                | Self::DiskWithoutIoThread { .. }
+                | Self::ControllerIoThread { .. }
+                | Self::PinnedIoThread { .. }
+        )
+    }
 }
 
 /// More devices than this fit no machine, and would take long to place.
@@ -76,6 +99,9 @@ impl Domain {
             return Err(CompleteError::TooManyDevices { count, most: MOST_DEVICES });
         }
         consistency::check(self)?;
+        if !self.iothreads.numbered.is_empty() {
+            self.iothreads.numbered = self.iothreads.all();
+        }
         if self.uuid.is_none() {
             self.uuid = Some(random_uuid(surroundings.random));
         }
@@ -97,6 +123,7 @@ impl Domain {
         console::complete(&mut self.devices);
         assign::assign_drives(&mut self.devices)?;
         controllers::complete(self, machine)?;
+        consistency::check_iothreads(self)?;
         self.assign_addresses()
     }
 

@@ -25,6 +25,7 @@ pub(super) fn print_controller(controller: &Controller, form: PrintForm) -> Node
         .opt("cmd_per_lun", driver.cmd_per_lun)
         .opt("max_sectors", driver.max_sectors)
         .on_off("ioeventfd", driver.ioeventfd)
+        .opt("iothread", driver.iothread)
         .virtio(controller.virtio);
     let hole = match &controller.kind {
         ControllerKind::Pci(PciController { pcihole64: Some(size), .. }) => {

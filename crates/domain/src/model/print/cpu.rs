@@ -21,12 +21,19 @@ pub(super) fn print_tune(tune: &CpuTune) -> Option<Node> {
         .text_child("global_quota", tune.global_quota)
         .text_child("emulator_period", tune.emulator_period)
         .text_child("emulator_quota", tune.emulator_quota)
+        .text_child("iothread_period", tune.iothread_period)
+        .text_child("iothread_quota", tune.iothread_quota)
         .all(
             tune.vcpu_pins
                 .iter()
                 .map(|pin| Node::new("vcpupin").attr("vcpu", pin.vcpu).attr("cpuset", &pin.cpuset)),
         )
         .maybe(tune.emulator_pin.as_ref().map(|cpuset| Node::new("emulatorpin").attr("cpuset", cpuset)))
+        .all(
+            tune.iothread_pins.iter().map(|pin| {
+                Node::new("iothreadpin").attr("iothread", pin.iothread).attr("cpuset", &pin.cpuset)
+            }),
+        )
         .unless_empty()
 }
 

@@ -1,6 +1,6 @@
 //! Prints `<disk>`.
 
-use super::{PrintForm, node::Node};
+use super::{PrintForm, iothreads, node::Node};
 use crate::model::disk::{
     BackingStore, BlockIo, Disk, DiskBus, DiskCache, DiskSource, ErrorPolicy, SnapshotMode, StartupPolicy,
     Tray,
@@ -54,12 +54,14 @@ fn print_driver(disk: &Disk, form: PrintForm) -> Option<Node> {
         .on_off("ioeventfd", driver.ioeventfd)
         .on_off("event_idx", driver.event_idx)
         .on_off("copy_on_read", driver.copy_on_read)
+        .opt("iothread", driver.iothread)
         .word("discard", driver.discard)
         .word("detect_zeroes", driver.detect_zeroes)
         .opt("queues", driver.queues)
         .opt("queue_size", driver.queue_size)
         .on_off("discard_no_unref", driver.discard_no_unref)
         .virtio(disk.virtio)
+        .maybe(iothreads::print_of_disk(&driver.iothreads))
         .unless_empty()
 }
 

@@ -11,11 +11,13 @@ mod disk;
 mod features;
 mod graphics;
 mod interface;
+mod iothreads;
 mod launch_security;
 mod memory;
 mod node;
 mod os;
 mod small_devices;
+mod sysinfo;
 
 use super::{Domain, GenId, Keyword};
 
@@ -89,7 +91,9 @@ fn print_domain(domain: &Domain, form: PrintForm) -> Node {
         .maybe(memory::print_tune(&domain.memtune))
         .maybe(memory::print_backing(&domain.memory_backing))
         .child(cpu::print_vcpu(&domain.vcpu))
+        .all(iothreads::print_iothreads(&domain.iothreads))
         .maybe(cpu::print_tune(&domain.cputune))
+        .all(domain.sysinfo.iter().map(sysinfo::print_sysinfo))
         .child(os::print_os(&domain.os))
         .maybe(features::print_features(&domain.features))
         .maybe(domain.cpu.as_ref().map(cpu::print_cpu))

@@ -33,6 +33,7 @@ pub(super) fn print_os(os: &Os) -> Node {
                 .opt("rebootTimeout", os.bios.reboot_timeout)
                 .unless_empty(),
         )
+        .maybe(os.smbios.map(|mode| Node::new("smbios").attr("mode", mode)))
 }
 
 fn print_loader(loader: &Loader) -> Node {

@@ -2,6 +2,7 @@
 
 use super::{
     address::{read_info, read_virtio},
+    iothreads,
     reader::Reader,
 };
 use crate::model::controller::{
@@ -55,6 +56,7 @@ fn read_driver(reader: &Reader<'_, '_>) -> ControllerDriver {
         cmd_per_lun: reader.number("cmd_per_lun"),
         max_sectors: reader.number("max_sectors"),
         ioeventfd: reader.on_off("ioeventfd"),
+        iothread: iothreads::read_number(reader, "iothread"),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Reads `<vcpu>`, `<cputune>`, `<cpu>` and `<clock>`.
 
-use super::{reader::Reader, values::parse_number};
+use super::{iothreads, reader::Reader, values::parse_number};
 use crate::model::cpu::{
-    Adjustment, Catchup, Clock, ClockOffset, Cpu, CpuCache, CpuFeature, CpuModel, CpuTune, MaxPhysAddr,
-    Timer, Topology, Vcpu, VcpuPin,
+    Adjustment, Catchup, Clock, ClockOffset, Cpu, CpuCache, CpuFeature, CpuModel, CpuTune, IoThreadPin,
+    MaxPhysAddr, Timer, Topology, Vcpu, VcpuPin,
 };
+
+/// The largest quota that libvirt takes, in microseconds: what the kernel can count in nanoseconds.
+const MOST_QUOTA: i64 = 17_592_186_044_415;
 
 /// Reads `<vcpu>`.
 pub(super) fn read_vcpu(reader: &Reader<'_, '_>) -> Vcpu {
@@ -30,17 +33,26 @@ pub(super) fn read_vcpu(reader: &Reader<'_, '_>) -> Vcpu {
 
 /// Reads `<cputune>`.
 pub(super) fn read_tune(reader: &Reader<'_, '_>) -> CpuTune {
-    fn number<N: TryFrom<i128>>(reader: &Reader<'_, '_>, name: &'static str) -> Option<N> {
-        reader.child(name)?.text_number(10)
-    }
+    let period = |name| {
+        let is_period = |period: &u64| *period == 0 || (1000..=1_000_000).contains(period);
+        let read = |text: &str| parse_number(text, 10).filter(is_period);
+        reader.child(name)?.parsed_text("a time from 1000 to 1000000 microseconds", read)
+    };
+    let quota = |name| {
+        let is_quota = |quota: &i64| *quota <= 0 || (1000..=MOST_QUOTA).contains(quota);
+        let read = |text: &str| parse_number(text, 10).filter(is_quota);
+        reader.child(name)?.parsed_text("a time from 1000 to 17592186044415 microseconds, or -1", read)
+    };
     CpuTune {
-        shares: number(reader, "shares"),
-        period: number(reader, "period"),
-        quota: number(reader, "quota"),
-        global_period: number(reader, "global_period"),
-        global_quota: number(reader, "global_quota"),
-        emulator_period: number(reader, "emulator_period"),
-        emulator_quota: number(reader, "emulator_quota"),
+        shares: reader.child("shares").and_then(|shares| shares.text_number(10)),
+        period: period("period"),
+        quota: quota("quota"),
+        global_period: period("global_period"),
+        global_quota: quota("global_quota"),
+        emulator_period: period("emulator_period"),
+        emulator_quota: quota("emulator_quota"),
+        iothread_period: period("iothread_period"),
+        iothread_quota: quota("iothread_quota"),
         vcpu_pins: reader
             .children("vcpupin")
             .filter_map(|pin| {
@@ -49,6 +61,13 @@ pub(super) fn read_tune(reader: &Reader<'_, '_>) -> CpuTune {
             })
             .collect(),
         emulator_pin: reader.child("emulatorpin").map(|pin| pin.required_string("cpuset")),
+        iothread_pins: reader
+            .children("iothreadpin")
+            .filter_map(|pin| {
+                let cpuset = pin.required_string("cpuset");
+                Some(IoThreadPin { iothread: iothreads::read_number(&pin, "iothread")?, cpuset })
+            })
+            .collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     address::{read_info, read_virtio},
+    iothreads,
     reader::Reader,
 };
 use crate::model::{
@@ -126,6 +127,8 @@ fn read_driver(reader: &Reader<'_, '_>) -> (DiskDriver, VirtioOptions) {
         discard_no_unref: reader.on_off("discard_no_unref"),
         queues: reader.number("queues"),
         queue_size: reader.number("queue_size"),
+        iothread: iothreads::read_number(reader, "iothread"),
+        iothreads: iothreads::read_of_disk(reader),
     };
     (driver, read_virtio(reader))
 }

@@ -11,12 +11,14 @@ mod disk;
 mod features;
 mod graphics;
 mod interface;
+mod iothreads;
 mod launch_security;
 mod leftovers;
 mod memory;
 mod os;
 mod reader;
 mod small_devices;
+mod sysinfo;
 mod values;
 
 use super::{Domain, GenId, Kept, PowerManagement, Problem, laid_out};
@@ -52,7 +54,7 @@ fn read_domain(reader: &Reader<'_, '_>) -> Domain {
     };
     let memory = memory::read_memory(reader);
     let launch_security = reader.child("launchSecurity");
-    Domain {
+    let mut domain = Domain {
         kind,
         id: reader.number("id").filter(|id: &i64| *id >= 0).and_then(|id| u32::try_from(id).ok()),
         name: read_name(reader),
@@ -73,8 +75,10 @@ fn read_domain(reader: &Reader<'_, '_>) -> Domain {
             .map(|backing| memory::read_backing(&backing))
             .unwrap_or_default(),
         memtune: reader.child("memtune").map(|tune| memory::read_tune(&tune)).unwrap_or_default(),
+        iothreads: iothreads::read_iothreads(reader),
         vcpu: reader.child("vcpu").map(|vcpu| cpu::read_vcpu(&vcpu)).unwrap_or_default(),
         cputune: reader.child("cputune").map(|tune| cpu::read_tune(&tune)).unwrap_or_default(),
+        sysinfo: Vec::new(),
         os: os::read_os(reader),
         features: reader.child("features").map(|list| features::read_features(&list)).unwrap_or_default(),
         cpu: reader.child("cpu").map(|cpu| cpu::read_cpu(&cpu)),
@@ -87,7 +91,9 @@ fn read_domain(reader: &Reader<'_, '_>) -> Domain {
         launch_security: launch_security
             .and_then(|security| launch_security::read_launch_security(&security)),
         kept: Kept::default(),
-    }
+    };
+    sysinfo::read_sysinfo(reader, &mut domain);
+    domain
 }
 
 fn read_name(reader: &Reader<'_, '_>) -> String {

@@ -34,6 +34,7 @@ pub(super) fn read_os(domain: &Reader<'_, '_>) -> Os {
             .map(|menu| BootMenu { enable: menu.yes_no("enable"), timeout: menu.number("timeout") })
             .unwrap_or_default(),
         bios: reader.child("bios").map(|bios| read_bios(&bios)).unwrap_or_default(),
+        smbios: reader.child("smbios").and_then(|smbios| smbios.word("mode")),
         ..Os::default()
     };
     match reader.child("type") {

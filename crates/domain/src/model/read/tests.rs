@@ -177,3 +177,65 @@ fn problems_are_bounded() {
     let of = |kind| problems.iter().filter(|problem| problem.kind == kind).count();
     assert_eq!((of(ProblemKind::Malformed), of(ProblemKind::NotModelled)), (3, 1000));
 }
+
+#[test]
+fn a_computers_description_is_checked_as_libvirt_does() {
+    let smbios = |inside: &str| format!("<sysinfo type='smbios'>{inside}</sysinfo>");
+    let uuid = "<uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid>";
+    let system = |uuid: &str| smbios(&format!("<system><entry name='uuid'>{uuid}</entry></system>"));
+    // A domain without a UUID has that of its tables.
+    let domain = check(&system("c7a5fdbdedaf9455926ad65c16db1809"), &expect![""]);
+    let own = domain.uuid.map(|uuid| uuid.to_string());
+    assert_eq!(own.as_deref(), Some("c7a5fdbd-edaf-9455-926a-d65c16db1809"));
+    check(&(uuid.to_owned() + &system("C7A5FDBD-edaf-9455-926a-d65c16db1809")), &expect![""]);
+    check(
+        &(uuid.to_owned() + &system("00000000-edaf-9455-926a-d65c16db1809")),
+        &expect![[r#"
+            2:100 Malformed sysinfo/system/entry: it is not the domain's own UUID, c7a5fdbd-edaf-9455-926a-d65c16db1809 [00000000-edaf-9455-926a-d65c16db1809]
+        "#]],
+    );
+    check(
+        &smbios(
+            "<bios><entry name='date'>2024-02-01</entry></bios><system><entry name='uuid'>x</entry>\
+             <entry name='serial'>1</entry><entry name='serial'>2</entry><entry name='colour'>red</entry></system>",
+        ),
+        &expect![[r#"
+            2:49 Malformed sysinfo/bios/entry: `2024-02-01` is not a date such as 12/31/2024 [2024-02-01]
+            2:101 Malformed sysinfo/system/entry: `x` is not a UUID [x]
+            2:140 NotModelled sysinfo/system/entry: an entry of this name was given before [<entry name='serial'>]
+            2:183 NotModelled sysinfo/system/entry@name: `colour` is not supported, only `manufacturer`, `product`, `version`, `serial`, `uuid`, `sku`, `family` [colour]
+        "#]],
+    );
+    let long = "n".repeat(52);
+    check(
+        &format!(
+            "<sysinfo type='fwcfg'><entry name='opt/a'>b</entry><entry name='b'>c</entry><entry name='opt/ovmf/x'>c</entry>\
+             <entry name='opt/b'/><entry name='opt/{long}'>a</entry></sysinfo><sysinfo type='x'/>"
+        ),
+        &expect![[r#"
+            2:65 Malformed sysinfo/entry@name: `b` is not below `opt/` [b]
+            2:90 Malformed sysinfo/entry@name: `opt/ovmf/x` is reserved [opt/ovmf/x]
+            2:111 Malformed sysinfo/entry: the entry's text, or attribute `file`, is missing [<entry name='opt/b'/>]
+            2:145 Malformed sysinfo/entry@name: `opt/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn` is longer than 55 bytes [opt/nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn]
+            2:237 NotModelled sysinfo@type: `x` is not supported, only `smbios`, `fwcfg` [x]
+        "#]],
+    );
+}
+
+#[test]
+fn io_threads_have_numbers_from_1_and_bounded_times() {
+    let domain = check(
+        "<iothreads>20000</iothreads><iothreadids><iothread id='0'/><iothread id='7'/><iothread id='7'/><iothread/>\
+         </iothreadids><cputune><period>10</period><quota>10</quota><global_quota>-1</global_quota></cputune>",
+        &expect![[r#"
+            2:12 Malformed iothreads: `20000` is not a number of threads up to 16384 [20000]
+            2:56 Malformed iothreadids/iothread@id: `0` is not a number from 1 [0]
+            2:92 Malformed iothreadids/iothread@id: there is an I/O thread 7 already [7]
+            2:96 Malformed iothreadids/iothread: attribute `id` is missing [<iothread/>]
+            2:138 Malformed cputune/period: `10` is not a time from 1000 to 1000000 microseconds [10]
+            2:156 Malformed cputune/quota: `10` is not a time from 1000 to 17592186044415 microseconds, or -1 [10]
+        "#]],
+    );
+    assert_eq!(domain.iothreads.all().len(), 1);
+    assert_eq!((domain.cputune.quota, domain.cputune.global_quota), (None, Some(-1)));
+}

@@ -177,6 +177,12 @@ impl Facts {
         self.memory.known().map(|kib| kib.saturating_mul(1024))
     }
 
+    /// The firmware that `firmware='efi'` chooses from, in order of precedence: for an encrypted guest, only what could
+    /// start it. A definition, a start and the rules choose from the same.
+    pub fn firmware_for(&self, encrypted: bool) -> impl Iterator<Item = &Loader> {
+        self.firmware.iter().filter(move |loader| !encrypted || loader.can_boot_encrypted())
+    }
+
     /// The facts in a text of JSON, whole or in part. Of what has no key there nothing is known, which is not the same
     /// as that it is absent.
     pub fn of_json(text: &str) -> Result<Self, serde_json::Error> {

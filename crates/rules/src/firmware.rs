@@ -61,8 +61,7 @@ impl<'a> Subject<'a> {
     /// What `firmware='efi'` chooses here: the choice of the start itself. None where the domain does not ask for one.
     pub(crate) fn selected(&self) -> Option<&'a Loader> {
         let kind = self.domain.os.firmware.filter(|kind| *kind == Selection::Efi)?;
-        let encrypted = self.technology().is_some();
-        let usable = self.facts.firmware.iter().filter(|loader| !encrypted || loader.can_boot_encrypted());
+        let usable = self.facts.firmware_for(self.technology().is_some());
         let descriptors = usable.map(|loader| &loader.descriptor);
         let chosen = select_firmware(self.domain, kind, self.machine(), descriptors)?;
         self.facts.firmware.iter().find(|loader| std::ptr::eq(&loader.descriptor, chosen))

@@ -52,7 +52,7 @@ fn a_domain_of_novas_runs() {
         &[
             "<nova:instance xmlns:nova=\"http://openstack.org/xmlns/libvirt/nova/1.1\">",
             "<nova:flavor name=\"m1.tiny\">",
-            "<entry name=\"product\">OpenStack Nova</entry>",
+            "<entry name='product'>OpenStack Nova</entry>",
             "<mtu size='1450'/>",
         ],
     );
@@ -68,6 +68,11 @@ fn a_domain_of_novas_runs() {
     let [program, name, guest, ..] = words.as_slice() else { panic!("{words:?}") };
     assert!(program.ends_with("/qemu-system-x86_64"), "{program}");
     assert_eq!((name.as_str(), guest.as_str()), ("-name", "guest=instance-00000001,debug-threads=on"));
+    // What the guest reads of its computer is what Nova says.
+    assert!(
+        words.iter().any(|word| word.starts_with("type=1,manufacturer=OpenStack Foundation,")),
+        "{words:?}"
+    );
     // And by these, each on a line of its own, what to look for.
     for element in ["name", "emulator"] {
         let whole = |line: &&str| {
@@ -93,6 +98,9 @@ fn a_domain_of_kubevirts_runs() {
             "<deletionGracePeriodSeconds>30</deletionGracePeriodSeconds>",
         ],
     );
+    let words = arguments("default_vmi-sev");
+    assert!(words.iter().any(|word| word.starts_with("type=1,") && word.contains("KubeVirt")), "{words:?}");
+    assert!(words.iter().any(|word| word.contains("\"iothread\":\"iothread1\"")), "{words:?}");
     // Its console is where it says, whoever may write there.
     UnixStream::connect(daemon.path("engine/serial0")).unwrap();
 }
@@ -102,6 +110,8 @@ fn a_domain_of_ovirts_runs() {
     let daemon = Daemon::start();
     let xml = run(&daemon, "ovirt.xml", "ovirt-guest");
     holds(&xml, &["<alias name='ua-disk'/>", "<ovirt-vm:clusterVersion>4.7</ovirt-vm:clusterVersion>"]);
+    let threads = daemon.virsh(&["iothreadinfo", "ovirt-guest"]);
+    assert!(threads.lines().any(|line| line.trim_start().starts_with("1 ")), "{threads}");
     for socket in ["ovirt.console", "ovirt.agent"] {
         UnixStream::connect(daemon.path("engine").join(socket)).unwrap();
     }

@@ -36,8 +36,7 @@ pub(super) fn surroundings(
         nvram_dir: nvram_dir(domain_dir),
         fds: InheritedFds { monitor, ..InheritedFds::default() },
         sev,
-        firmware: (facts.firmware.iter())
-            .filter(|loader| domain.launch_security.is_none() || loader.can_boot_encrypted())
+        firmware: (facts.firmware_for(domain.launch_security.is_some()))
             .map(|loader| loader.descriptor.clone())
             .collect(),
         memory_dirs: memory_dirs(domain, domain_dir),

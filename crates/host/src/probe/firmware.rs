@@ -152,7 +152,7 @@ fn area(area: ovmf::Area) -> Area {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Fact;
+    use crate::facts::{Fact, Facts};
 
     fn descriptor(executable: &str) -> String {
         format!(
@@ -195,6 +195,31 @@ mod tests {
         }
         // What is installed for the tests is larger than its end.
         assert!(compared > 0);
+    }
+
+    #[test]
+    fn an_encrypted_guest_is_offered_what_could_start_it() {
+        let loader = |path: &str, code: &str, code_bits| {
+            let tables = Tables {
+                sev_es_reset: Some(0xffff_ff94),
+                hash_table: Area::Empty,
+                secret_area: Area::Empty,
+                snp_metadata: true,
+            };
+            let image = Fact::Known(FirmwareImage { size: 4096, tables: Ok(tables), code_bits });
+            Loader { path: path.into(), descriptor: undescribed(code, "/fw/VARS.fd", &image), image }
+        };
+        // As on Debian 12: what is described has code of 32 bits.
+        let firmware = vec![
+            loader("/usr/share/qemu/firmware/60-a.json", "/fw/CODE_4M.fd", Some(32)),
+            loader("/fw/CODE.fd", "/fw/CODE.fd", Some(64)),
+        ];
+        assert_eq!(firmware[1].descriptor.features, ["amd-sev", "amd-sev-es"]);
+        assert!(firmware[1].is_undescribed() && !firmware[0].is_undescribed());
+        let facts = Facts { firmware, ..Facts::default() };
+        let first =
+            |encrypted| facts.firmware_for(encrypted).next().unwrap().descriptor.executable().to_owned();
+        assert_eq!((first(false), first(true)), ("/fw/CODE_4M.fd".into(), "/fw/CODE.fd".into()));
     }
 
     #[test]

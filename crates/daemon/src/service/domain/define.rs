@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use domain::Domain;
 use domain::model::os::{Firmware, LoaderKind};
-use host::Loader;
 use qemu::plan::settle_firmware;
 use rpc::error::RemoteError;
 use rpc::remote::domain::RenameArgs;
@@ -63,9 +62,8 @@ fn complete(service: &Service, domain: &mut Domain) -> Result<(), Failure> {
     if leaves_firmware {
         let facts = service.host.facts();
         // The choice of a start, so that what is stored is what can be started.
-        let can_start = |loader: &&Loader| domain.launch_security.is_none() || loader.can_boot_encrypted();
-        let descriptors: Vec<_> =
-            facts.firmware.iter().filter(can_start).map(|loader| &loader.descriptor).collect();
+        let usable = facts.firmware_for(domain.launch_security.is_some());
+        let descriptors: Vec<_> = usable.map(|loader| &loader.descriptor).collect();
         let (name, uuid) = (domain.name.clone(), domain.uuid);
         settle_firmware(domain, &descriptors, |ending| variables_path(service, &name, uuid, ending))
             .map_err(|missing| Box::new(RemoteError::operation_failed(missing.to_string())))?;

@@ -49,8 +49,14 @@ fn read_smbios(reader: &Reader<'_, '_>, domain: &mut Domain, uuid_is_written: bo
             .filter_map(|board| {
                 let entries = read_plain_entries(&board);
                 if entries.is_empty() {
-                    // It tells the guest nothing.
-                    board.leave();
+                    // It tells the guest nothing; what is not understood of it stays.
+                    let has_more = board.element().attributes().next().is_some()
+                        || board.element().children().next().is_some();
+                    if has_more {
+                        board.leave();
+                    } else {
+                        board.settle();
+                    }
                     return None;
                 }
                 Some(entries)

@@ -57,6 +57,7 @@ fn resources(domain: &Domain, here: &Surroundings, list: &mut Vec<String>) {
         let pins = CpuTune {
             vcpu_pins: domain.cputune.vcpu_pins.clone(),
             emulator_pin: domain.cputune.emulator_pin.clone(),
+            iothread_pins: domain.cputune.iothread_pins.clone(),
             ..CpuTune::default()
         };
         add(list, domain.cputune != pins, "cputune: no shares or quotas");

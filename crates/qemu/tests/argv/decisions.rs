@@ -299,6 +299,11 @@ fn smbios_tables_are_the_domains_or_the_hosts() {
     let emulated = plan(case, |domain, _, _| domain.os.smbios = None).unwrap();
     assert!(tables(&emulated).is_empty());
     assert_eq!(emulated.unmodelled().len(), 2, "{:?}", emulated.unmodelled());
+    let tuned = plan(case, |domain, _, here| {
+        domain.cputune.shares = None;
+        here.is_tuned = true;
+    });
+    assert!(tuned.unwrap().unmodelled().is_empty(), "I/O threads are pinned");
     // The host's UUID stays the host's.
     let host = |domain: &mut Domain, here: &mut Surroundings| {
         domain.os.smbios = Some(SmbiosMode::Host);

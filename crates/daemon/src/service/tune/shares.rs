@@ -61,8 +61,8 @@ fn scheduler(
     params.add("emulator_quota", tune.emulator_quota.unwrap_or_default());
     params.add("global_period", tune.global_period.unwrap_or_default());
     params.add("global_quota", tune.global_quota.unwrap_or_default());
-    params.add("iothread_period", 0u64);
-    params.add("iothread_quota", 0i64);
+    params.add("iothread_period", tune.iothread_period.unwrap_or_default());
+    params.add("iothread_quota", tune.iothread_quota.unwrap_or_default());
     Ok(params.all())
 }
 

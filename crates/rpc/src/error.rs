@@ -102,9 +102,9 @@ impl RemoteError<'static> {
     }
 
     /// Flags that `function` does not know.
-    pub fn unsupported_flags(domain: Origin, flags: u32, function: &'static str) -> Self {
+    pub fn unsupported_flags(domain: Origin, flags: u32, function: &str) -> Self {
         let message = format!("unsupported flags (0x{flags:x}) in function {function}");
-        Self::misused(domain, function, "flags", message)
+        Self { str1: Some(function.to_owned().into()), ..Self::misused(domain, "", "flags", message) }
     }
 
     /// This kind of guest can not do what is asked.

@@ -100,6 +100,8 @@ const VOLATILE: &[(&str, &str, &str)] = &[
     ),
     ("domstats", r"(?m)^(  balloon\.(?:rss|last-update))=\d+$", "${1}=NUMBER"),
     ("domstats", r"(?m)^(  cpu\.haltpoll\.[a-z]+\.time)=\d+$", "${1}=NUMBER"),
+    // KVM's own.
+    ("domstats", r"(?m)^(  (?:vcpu\.\d+|vm)\.\w+\.(?:sum|cur|max))=\w+$", "${1}=NUMBER"),
     ("domblkstat", r"(?m)^((?:sda)? (?:rd|wr|flush)_[a-z_]+) \d+$", "${1} NUMBER"),
     ("domblkstat", r"(?m)^( (?:number of [a-z ]+|total duration of [a-z ()]+):\s+)\d+$", "${1}NUMBER"),
     // Whether the guest had said it before somebody looked.
@@ -126,7 +128,7 @@ const VOLATILE: &[(&str, &str, &str)] = &[
 const SPACES: &[(&str, &str)] = &[(r" {2,}", "  "), (r"-{4,}", "----"), (r"(?m)\s+$", "")];
 
 /// Lists whose order is chance with libvirtd; a device's going and the definition without it are told by two threads.
-const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) |event '(?:device-removed|lifecycle)' .*: (?:[a-z-]+\d*|Defined Updated)$";
+const UNORDERED: &str = r"^virsh cpu-models |<(?:machine|feature) |^  (?:vcpu\.\d+|vm)\.\w+\.(?:sum|cur|max)=|event '(?:device-removed|lifecycle)' .*: (?:[a-z-]+\d*|Defined Updated)$";
 
 fn normal(command: &str, output: &str, directory: &str) -> String {
     type Rule = (Regex, Regex, &'static str);

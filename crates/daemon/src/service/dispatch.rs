@@ -403,7 +403,7 @@ pub(crate) async fn remote(
         }
         C::DomainGetBlockIoTune(args) => R::DomainGetBlockIoTune(tune::get_block_io_tune(service, &args)?),
         C::DomainSetBlockIoTune(args) => {
-            R::DomainSetBlockIoTune(tune::not_tuned(service, &args.dom, "rates of guests' disks")?)
+            R::DomainSetBlockIoTune(tune::set_block_io_tune(service, &args).await?)
         }
         C::DomainGetInterfaceParameters(args) => {
             R::DomainGetInterfaceParameters(tune::get_interface_parameters(service, &args)?)

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use rpc::Program;
 use rpc::error::RemoteError;
 use rpc::packet::{Header, Kind, Status};
+use rpc::remote::typed_param::Value;
 use rpc::remote::{self, object};
 use rpc::xdr::Uuid;
 
@@ -65,7 +66,7 @@ pub(crate) enum Happening {
         excess: u64,
     },
     /// What was tuned of the running guest, and to what.
-    Tunable(Vec<(String, String)>),
+    Tunable(Vec<(String, Value<'static>)>),
     /// Suspended to memory by the guest.
     PmSuspend,
     PmWakeup,

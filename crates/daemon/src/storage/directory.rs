@@ -57,7 +57,7 @@ impl Directory {
         let stat = rustix::fs::fstatvfs(self.fd.as_fd())?;
         Ok(Space {
             capacity: stat.f_frsize.saturating_mul(stat.f_blocks),
-            available: stat.f_frsize.saturating_mul(stat.f_bavail),
+            available: stat.f_frsize.saturating_mul(stat.f_bfree),
         })
     }
 

@@ -23,6 +23,7 @@ pub struct Disk {
     pub run: Option<DiskRun>,
     pub target: DiskTarget,
     pub block_io: Option<BlockIo>,
+    pub io_tune: Option<Box<IoTune>>,
     pub readonly: bool,
     pub shareable: bool,
     pub transient: bool,
@@ -245,4 +246,61 @@ pub struct BlockIo {
     pub logical_block_size: Option<u32>,
     pub physical_block_size: Option<u32>,
     pub discard_granularity: Option<u32>,
+}
+
+/// `<iotune>`: how much a guest may do with a disk in a second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IoTune {
+    /// What each of [`Self::NAMES`] is; 0 is no bound.
+    pub values: [u64; 19],
+    /// Disks with the same group share its rates.
+    pub group: Option<String>,
+}
+
+impl IoTune {
+    /// libvirt's names, in its order: averages, bursts, the size in bytes of what counts as one request, and how many
+    /// seconds a burst may last.
+    pub const NAMES: [&'static str; 19] = [
+        "total_bytes_sec",
+        "read_bytes_sec",
+        "write_bytes_sec",
+        "total_iops_sec",
+        "read_iops_sec",
+        "write_iops_sec",
+        "total_bytes_sec_max",
+        "read_bytes_sec_max",
+        "write_bytes_sec_max",
+        "total_iops_sec_max",
+        "read_iops_sec_max",
+        "write_iops_sec_max",
+        "size_iops_sec",
+        "total_bytes_sec_max_length",
+        "read_bytes_sec_max_length",
+        "write_bytes_sec_max_length",
+        "total_iops_sec_max_length",
+        "read_iops_sec_max_length",
+        "write_iops_sec_max_length",
+    ];
+    /// How many of the names come before the group's, and how many of them are rates.
+    pub const BEFORE_GROUP: usize = 13;
+    pub const RATES: usize = 12;
+
+    /// Names and values, in order.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Self::NAMES.into_iter().zip(self.values)
+    }
+
+    /// Whether something is bounded.
+    pub fn is_bounding(&self) -> bool {
+        self.values.iter().any(|value| *value > 0)
+    }
+
+    /// The rates that exclude each other and are both there, by what they have in common: a sum, and a part of it.
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let kinds = ["bytes_sec", "iops_sec", "bytes_sec_max", "iops_sec_max"];
+        let contradicts =
+            |rates: &[u64]| matches!(rates, [all, read, write] if *all > 0 && (*read > 0 || *write > 0));
+        let rates = self.values.chunks(3).zip(kinds);
+        rates.filter(|(rates, _)| contradicts(rates)).map(|(_, kind)| kind).next()
+    }
 }

@@ -73,6 +73,13 @@ impl Interface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);
 
+impl Mac {
+    /// Whether it is many cards' address and so no card's own.
+    pub fn is_multicast(self) -> bool {
+        self.0.first().is_some_and(|byte| byte & 1 != 0)
+    }
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -108,6 +115,15 @@ pub enum InterfaceModel {
     Virtio(VirtioModel),
     /// `e1000`, `e1000e`, `rtl8139`, `igb`, …: QEMU's own name of the device.
     Other(String),
+}
+
+impl fmt::Display for InterfaceModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Virtio(model) => model.fmt(f),
+            Self::Other(model) => model.fmt(f),
+        }
+    }
 }
 
 impl InterfaceModel {

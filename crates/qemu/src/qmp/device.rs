@@ -74,6 +74,55 @@ naming! {
     BlockdevCloseTray, "blockdev-close-tray", "id";
 }
 
+/// `block_set_io_throttle`: how much the guest may do with a drive in a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockSetIoThrottle {
+    /// The drive's device, or its path.
+    pub id: String,
+    pub tune: domain::model::disk::IoTune,
+    /// Drives of the same group share its rates.
+    pub group: String,
+}
+
+/// QEMU's names of [`domain::model::disk::IoTune::NAMES`].
+const THROTTLES: [&str; 19] = [
+    "bps",
+    "bps_rd",
+    "bps_wr",
+    "iops",
+    "iops_rd",
+    "iops_wr",
+    "bps_max",
+    "bps_rd_max",
+    "bps_wr_max",
+    "iops_max",
+    "iops_rd_max",
+    "iops_wr_max",
+    "iops_size",
+    "bps_max_length",
+    "bps_rd_max_length",
+    "bps_wr_max_length",
+    "iops_max_length",
+    "iops_rd_max_length",
+    "iops_wr_max_length",
+];
+
+/// Those that QEMU must be told even where they are 0.
+const THROTTLES_TOLD: usize = 6;
+
+impl Command for BlockSetIoThrottle {
+    const NAME: &'static str = "block_set_io_throttle";
+    type Reply = Done;
+
+    fn arguments(&self) -> Map<String, Value> {
+        let values = THROTTLES.into_iter().zip(self.tune.values).enumerate();
+        let said = values.filter(|(at, (_, value))| *at < THROTTLES_TOLD || *value > 0);
+        let named = [("id", self.id.as_str()), ("group", self.group.as_str())];
+        let named = named.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
+        named.chain(said.map(|(_, (key, value))| (key.to_owned(), value.into()))).collect()
+    }
+}
+
 /// `blockdev-open-tray`: has the guest open it, or opens it against the guest's will.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockdevOpenTray {
@@ -381,6 +430,14 @@ mod tests {
             &json!({"id": "sata0-0-0", "force": true}),
         );
         check(&DumpGuestMemory { protocol: "fd:a".into() }, &json!({"paging": false, "protocol": "fd:a"}));
+        let mut tune = domain::model::disk::IoTune::default();
+        tune.values[1] = 7;
+        tune.values[12] = 4096;
+        check(
+            &BlockSetIoThrottle { id: "sata0-0-0".into(), tune, group: "g".into() },
+            &json!({"id": "sata0-0-0", "group": "g", "bps": 0, "bps_rd": 7, "bps_wr": 0, "iops": 0, "iops_rd": 0,
+                "iops_wr": 0, "iops_size": 4096}),
+        );
         check(&SetLink { name: "net0".into(), up: false }, &json!({"name": "net0", "up": false}));
         check(
             &SendKey { keys: vec![29, 211], hold_ms: None },

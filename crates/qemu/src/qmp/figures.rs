@@ -30,10 +30,13 @@ impl Command for QueryNamedBlockNodes {
     }
 }
 
-/// `query-stats` of vCPUs: some of KVM's own figures.
+/// `query-stats`: KVM's own figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryStats<'n> {
-    pub names: &'n [&'n str],
+    /// `vcpu` or `vm`.
+    pub target: &'static str,
+    /// Some of them; `None` for all.
+    pub names: Option<&'n [&'n str]>,
 }
 
 impl Command for QueryStats<'_> {
@@ -41,12 +44,46 @@ impl Command for QueryStats<'_> {
     type Reply = Vec<Stats>;
 
     fn arguments(&self) -> serde_json::Map<String, Value> {
-        let provider = serde_json::json!({ "provider": "kvm", "names": self.names });
+        let mut provider = serde_json::json!({ "provider": "kvm" });
+        if let (Some(names), Some(provider)) = (self.names, provider.as_object_mut()) {
+            provider.insert("names".into(), names.into());
+        }
         serde_json::Map::from_iter([
-            ("target".into(), "vcpu".into()),
+            ("target".into(), self.target.into()),
             ("providers".into(), Value::Array(vec![provider])),
         ])
     }
+}
+
+/// `query-stats-schemas`: what kinds of figures KVM has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryStatsSchemas;
+
+impl Command for QueryStatsSchemas {
+    const NAME: &'static str = "query-stats-schemas";
+    type Reply = Vec<StatsSchema>;
+
+    fn arguments(&self) -> serde_json::Map<String, Value> {
+        serde_json::Map::from_iter([("provider".into(), "kvm".into())])
+    }
+}
+
+/// The kinds of figures of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StatsSchema {
+    /// `vcpu`, `vm`, `cryptodev`.
+    pub target: String,
+    #[serde(default)]
+    pub stats: Vec<StatSchema>,
+}
+
+/// The kind of one figure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StatSchema {
+    pub name: String,
+    /// `cumulative`, `instant`, `peak`, `linear-histogram`, `log2-histogram`.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 /// How fast the guest changes its memory, as far as it was measured.
@@ -74,9 +111,11 @@ pub struct VcpuDirtyRate {
     pub dirty_rate: i64,
 }
 
-/// Figures of one vCPU.
+/// Figures of one vCPU, or of the guest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Stats {
+    #[serde(default, rename = "qom-path")]
+    pub qom_path: Option<String>,
     #[serde(default)]
     pub stats: Vec<Stat>,
 }

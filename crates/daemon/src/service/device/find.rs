@@ -129,9 +129,24 @@ fn not_unplugged(kind: &str) -> Failure {
     unsupported(format!("live detach of device '{kind}' is not supported"))
 }
 
+fn not_removed(kind: &str) -> Failure {
+    unsupported(format!("persistent detach of device '{kind}' is not supported"))
+}
+
+/// What an update of a kind of device is called when it is refused.
+pub(super) fn kind_of_update(kind: &'static str) -> &'static str {
+    match kind {
+        "serial" | "parallel" | "console" | "channel" => "chr",
+        kind => kind,
+    }
+}
+
 /// The device of a definition that is like the one in the XML; libvirt has words of its own for those.
 pub(super) fn defined_like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failure> {
     like(domain, fragment).map_err(|error| {
+        if error.code == Code::OPERATION_UNSUPPORTED {
+            return not_removed(fragment.kind);
+        }
         if error.code != Code::DEVICE_MISSING {
             return error;
         }
@@ -165,8 +180,7 @@ pub(super) fn like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failur
         }
         Device::Controller(asked) => {
             let is_it = |known: &domain::model::controller::Controller| {
-                known.kind.name() == asked.kind.name()
-                    && (asked.index.is_none() || known.index == asked.index)
+                known.kind.name() == asked.kind.name() && asked.index.is_some() && known.index == asked.index
             };
             let at = devices.controllers.iter().position(is_it);
             at.map(Found::Controller).ok_or_else(|| {
@@ -202,11 +216,9 @@ pub(super) fn like(domain: &Domain, fragment: &Fragment) -> Result<Found, Failur
             at.map(Found::Watchdog)
                 .ok_or_else(|| missing("no watchdog device present in domain configuration"))
         }
-        Device::Serial(_)
-        | Device::Console(_)
-        | Device::MemBalloon(_)
-        | Device::Graphics(_)
-        | Device::Other => Err(not_unplugged(fragment.kind)),
+        Device::Serial(_) | Device::Console(_) | Device::Graphics(_) | Device::Other => {
+            Err(not_unplugged(fragment.kind))
+        }
     }
 }
 
@@ -216,7 +228,7 @@ pub(super) fn interface(all: &[Interface], asked: &Interface) -> Result<usize, F
         (asked.mac.is_none() || known.mac == asked.mac)
             && (asked.info.pci().is_none()
                 || asked.info.pci().map(|pci| pci.place()) == known.info.pci().map(|pci| pci.place()))
-            && (asked.info.alias.is_none() || asked.info.alias == known.info.alias)
+            && is_alias(known.info.alias.as_deref(), asked.info.alias.as_deref())
     };
     let mac = asked.mac.map_or_else(|| "(null)".to_owned(), |mac| mac.to_string());
     let mut found = all.iter().enumerate().filter(|(_, known)| fits(known)).map(|(at, _)| at);
@@ -233,6 +245,13 @@ pub(super) fn interface(all: &[Interface], asked: &Interface) -> Result<usize, F
             )))
         }
     }
+}
+
+/// A definition has no aliases but those that users gave.
+fn is_alias(known: Option<&str>, asked: Option<&str>) -> bool {
+    asked.is_none()
+        || known == asked
+        || (known.is_none() && asked.is_some_and(|alias| !alias.starts_with("ua-")))
 }
 
 /// Channels are the same by what the guest sees; a path that was chosen at start is not asked for.

@@ -3,7 +3,7 @@
 use domain::model::ProblemKind;
 use domain::model::chardev::{Channel, Console, Serial};
 use domain::model::controller::Controller;
-use domain::model::devices::{Input, MemBalloon, Rng, Watchdog};
+use domain::model::devices::{Input, Rng, Watchdog};
 use domain::model::disk::Disk;
 use domain::model::graphics::Graphics;
 use domain::model::interface::Interface;
@@ -65,7 +65,6 @@ pub(super) enum Device {
     Watchdog(Watchdog),
     Serial(Serial),
     Console(Console),
-    MemBalloon(MemBalloon),
     Graphics(Box<Graphics>),
     /// One that is not plugged in or out.
     Other,
@@ -108,7 +107,6 @@ fn the_one(domain: Domain) -> Option<Device> {
         .chain(devices.watchdogs.into_iter().map(Device::Watchdog))
         .chain(devices.serials.into_iter().map(Device::Serial))
         .chain(devices.consoles.into_iter().map(Device::Console))
-        .chain(devices.memballoon.into_iter().map(Device::MemBalloon))
         .chain(graphics)
         .next()
 }
@@ -149,6 +147,7 @@ mod tests {
             ("<disk", "column 6"),
             ("<disk/><disk/>", "column 8"),
             ("<disk type='file'><target dev='vdb' bus='odd'/></disk>", "`odd` is not supported"),
+            ("<interface type='user'><mac address='01:00:5e:00:00:01'/></interface>", "found multicast"),
         ] {
             let error = parse(text).and_then(|fragment| fragment.whole()).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");

@@ -26,7 +26,7 @@ use super::{judge, qemu_dir, tap};
 use crate::service::domains::Vm;
 use crate::service::events::Happening;
 use crate::service::stats::disk_path;
-use crate::service::{Failure, Service, blocking};
+use crate::service::{Failure, Service, blocking, tune};
 use crate::tap::Taps;
 use crate::vm::Guest;
 
@@ -40,8 +40,8 @@ pub(super) async fn plug(
     guest: &Arc<Guest>,
     fragment: &Fragment,
 ) -> Result<(), Failure> {
-    fragment.whole()?;
     can_be_plugged(fragment)?;
+    fragment.whole()?;
     let live = guest.live();
     let (asked, before) = (fragment.clone(), Arc::clone(&live));
     let dir = qemu_dir(guest);
@@ -147,6 +147,10 @@ async fn plug_placed(
         && let Some(disk) = domain.devices.disks.get_mut(index)
     {
         disk.run = run_of(disk, node).await;
+        if let Err(error) = tune::throttle(guest, disk).await {
+            undo(guest, done.steps).await;
+            return Err(error);
+        }
     }
     for (label, pty) in ptys {
         note_pty(&mut domain, &label, &pty);
@@ -214,7 +218,7 @@ fn can_be_plugged(fragment: &Fragment) -> Result<(), Failure> {
         },
         Device::Controller(controller) => match controller.kind.name() {
             ControllerType::Scsi | ControllerType::VirtioSerial => Ok(()),
-            kind => Err(unsupported(format!("'{kind}' controller cannot be hotplugged."))),
+            kind => Err(unsupported(format!("'{kind}' controller cannot be hot plugged."))),
         },
         Device::Input(input) if input.bus == Some(domain::model::devices::InputBus::Ps2) => {
             Err(unsupported("input device on bus 'ps2' cannot be hot plugged."))
@@ -224,14 +228,21 @@ fn can_be_plugged(fragment: &Fragment) -> Result<(), Failure> {
         | Device::Rng(_)
         | Device::Input(_)
         | Device::Watchdog(_) => Ok(()),
-        Device::Serial(_)
-        | Device::Console(_)
-        | Device::MemBalloon(_)
-        | Device::Graphics(_)
-        | Device::Other => {
-            Err(unsupported(format!("live attach of device '{}' is not supported", fragment.kind)))
+        Device::Serial(_) | Device::Console(_) | Device::Graphics(_) | Device::Other => {
+            Err(not_attached("live", fragment.kind))
         }
     }
+}
+
+/// Refuses a kind of device, `live` or `persistent`.
+fn not_attached(how: &str, kind: &str) -> Failure {
+    let reason = match kind {
+        "hostdev" => {
+            ": guests get no devices of the host, which could not reach encrypted memory; use virtio ones"
+        }
+        _ => "",
+    };
+    unsupported(format!("{how} attach of device '{kind}' is not supported{reason}"))
 }
 
 /// The bus of a disk, as its name says where it does not.
@@ -283,7 +294,7 @@ fn place(service: &Service, live: &Domain, fragment: &Fragment) -> Result<Placed
         match controller.kind.name() {
             ControllerType::Pci => return Err(internal("No more available PCI slots")),
             ControllerType::Scsi | ControllerType::VirtioSerial => {}
-            kind => return Err(unsupported(format!("'{kind}' controller cannot be hotplugged."))),
+            kind => return Err(unsupported(format!("'{kind}' controller cannot be hot plugged."))),
         }
         domain.devices.controllers.push(controller.clone());
         let at = domain.devices.controllers.len() - 1;
@@ -413,12 +424,7 @@ pub(super) fn add(domain: &mut Domain, fragment: &Fragment) -> Result<(), Failur
         Device::Serial(serial) => devices.serials.push(serial.clone()),
         Device::Console(console) => devices.consoles.push(console.clone()),
         Device::Graphics(graphics) => devices.graphics.push((**graphics).clone()),
-        Device::MemBalloon(_) | Device::Other => {
-            return Err(unsupported(format!(
-                "persistent attach of device '{}' is not supported",
-                fragment.kind
-            )));
-        }
+        Device::Other => return Err(not_attached("persistent", fragment.kind)),
     }
     Ok(())
 }

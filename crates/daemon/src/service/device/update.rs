@@ -15,13 +15,13 @@ use qemu::qmp::figures::{Drive, QueryBlock};
 use rpc::error::RemoteError;
 use rpc::remote::common::DomXmlFlags;
 
-use super::affect::{self, affected, check, internal, missing, unsupported};
+use super::affect::{self, affected, check, config_unsupported, internal, missing, unsupported};
 use super::config::{self, alone};
 use super::fragment::{self, Device, Fragment};
 use super::{find, is_up, live, qemu_dir};
 use crate::network::meanings_of;
 use crate::service::domains::Vm;
-use crate::service::{Failure, Service, blocking};
+use crate::service::{Failure, Service, blocking, tune};
 use crate::vm::Guest;
 
 /// `VIR_DOMAIN_DEVICE_MODIFY_FORCE`: against the guest's will.
@@ -67,11 +67,23 @@ async fn update_live(
             let known = live.devices.disks.iter().find(|known| known.target.dev == asked.target.dev);
             let known = known.ok_or_else(|| missing(format!("disk '{}' not found", asked.target.dev)))?;
             whole(&known.info.kept, &asked.info.kept)?;
+            same_disk(known, asked)?;
             match known.device {
                 DiskDevice::Cdrom | DiskDevice::Floppy => {
                     change_medium(service, vm, guest, Disk::clone(asked), force).await
                 }
-                DiskDevice::Disk | DiskDevice::Lun => same_disk(known, asked),
+                DiskDevice::Disk | DiskDevice::Lun => {
+                    same_source(known, asked)?;
+                    guest.note_live(|live| {
+                        let disks = &mut live.devices.disks;
+                        if let Some(known) =
+                            disks.iter_mut().find(|known| known.target.dev == asked.target.dev)
+                        {
+                            known.startup_policy = asked.startup_policy;
+                        }
+                    });
+                    Ok(())
+                }
             }
         }
         Device::Interface(asked) => {
@@ -131,25 +143,62 @@ async fn update_live(
             }
             Ok(())
         }
-        _ => Err(unsupported(format!("live update of device '{}' is not supported", fragment.kind))),
+        _ => Err(config_unsupported(format!(
+            "live update of device '{}' is not supported",
+            find::kind_of_update(fragment.kind)
+        ))),
     }
 }
 
-/// Of a disk that is no drive for media nothing is changed while it runs.
+/// Of a disk only its medium, and what is done where there is none, is changed while it runs. What is not said stays.
 fn same_disk(known: &Disk, asked: &Disk) -> Result<(), Failure> {
-    if asked.source.is_some() && known.source != asked.source {
-        return Err(unsupported(format!(
-            "the source of disk '{}' cannot be changed while the guest runs: only drives for media take another",
-            known.target.dev
-        )));
+    fn other<T: PartialEq>(known: &Option<T>, asked: &Option<T>) -> bool {
+        asked.is_some() && known != asked
     }
-    if asked.driver.cache.is_some() && known.driver.cache != asked.driver.cache
-        || asked.readonly != known.readonly
-        || asked.shareable != known.shareable
-    {
-        return Err(unsupported(format!("cannot modify disk '{}' while the guest runs", known.target.dev)));
+    let (was, is) = (&known.driver, &asked.driver);
+    let rates = known.io_tune.as_deref().cloned().unwrap_or_default();
+    let wanted = asked.io_tune.as_deref().cloned().unwrap_or_default();
+    let rate = rates.named().zip(wanted.named()).find(|((_, was), (_, is))| *is > 0 && was != is);
+    if let Some((_, (name, _))) = rate {
+        return Err(unsupported(format!("cannot modify field 'blkdeviotune {name}' of the disk")));
     }
-    Ok(())
+    let is_readonly = |disk: &Disk| disk.readonly || disk.device == DiskDevice::Cdrom;
+    let fields = [
+        ("device", known.device != asked.device),
+        ("bus", other(&known.target.bus, &asked.target.bus)),
+        ("removable", other(&known.target.removable, &asked.target.removable)),
+        ("rotation rate", other(&known.target.rotation_rate, &asked.target.rotation_rate)),
+        ("blockio", other(&known.block_io, &asked.block_io)),
+        ("serial", other(&known.serial, &asked.serial)),
+        ("wwn", other(&known.wwn, &asked.wwn)),
+        ("vendor", other(&known.vendor, &asked.vendor)),
+        ("product", other(&known.product, &asked.product)),
+        ("cache", other(&was.cache, &is.cache)),
+        ("error_policy", other(&was.error_policy, &is.error_policy)),
+        ("rerror_policy", other(&was.rerror_policy, &is.rerror_policy)),
+        ("io", other(&was.io, &is.io)),
+        ("ioeventfd", other(&was.ioeventfd, &is.ioeventfd)),
+        ("event_idx", other(&was.event_idx, &is.event_idx)),
+        ("copy_on_read", other(&was.copy_on_read, &is.copy_on_read)),
+        ("discard", other(&was.discard, &is.discard)),
+        ("detect_zeroes", other(&was.detect_zeroes, &is.detect_zeroes)),
+        ("queues", other(&was.queues, &is.queues)),
+        ("readonly", is_readonly(known) != is_readonly(asked)),
+        ("shared", known.shareable != asked.shareable),
+        ("transient", known.transient != asked.transient),
+        ("boot order", other(&known.info.boot_order, &asked.info.boot_order)),
+    ];
+    match fields.iter().find(|(_, differs)| *differs) {
+        Some((field, _)) => Err(unsupported(format!("cannot modify field '{field}' of the disk"))),
+        None => Ok(()),
+    }
+}
+
+fn same_source(known: &Disk, asked: &Disk) -> Result<(), Failure> {
+    if known.source == asked.source {
+        return Ok(());
+    }
+    Err(config_unsupported("disk source can be changed only in removable drives"))
 }
 
 /// Takes an interface from its bridge to another.
@@ -183,8 +232,10 @@ async fn rejoin(service: &Arc<Service>, known: &Interface, asked: &Interface) ->
 fn same_card(known: &Interface, asked: &Interface) -> Result<(), Failure> {
     let differs =
         |what: &str| Err(unsupported(format!("cannot modify network device {what} while the guest runs")));
-    if asked.model.is_some() && known.model != asked.model {
-        return differs("model");
+    if let (Some(known), Some(asked)) = (&known.model, &asked.model)
+        && known != asked
+    {
+        return Err(unsupported(format!("cannot modify network device model from {known} to {asked}")));
     }
     if asked.driver != Default::default() && known.driver != asked.driver || known.virtio != asked.virtio {
         return differs("driver");
@@ -254,17 +305,10 @@ fn redefine(domain: &mut Domain, fragment: &Fragment) -> Result<(), Failure> {
             let new = (**asked).clone();
             *display(domain, asked)? = new;
         }
-        Device::MemBalloon(asked) => {
-            let mut new = asked.clone();
-            let known = domain.devices.memballoon.take();
-            new.info.address = new.info.address.or_else(|| known.and_then(|known| known.info.address));
-            new.info.alias = users_own(new.info.alias);
-            domain.devices.memballoon = Some(new);
-        }
         _ => {
             return Err(unsupported(format!(
                 "persistent update of device '{}' is not supported",
-                fragment.kind
+                find::kind_of_update(fragment.kind)
             )));
         }
     }
@@ -340,9 +384,10 @@ pub(super) async fn change_medium(
     new.run = if inserted { live::run_of(&new, node).await } else { None };
     guest.note_live(|live| {
         if let Some(known) = live.devices.disks.iter_mut().find(|known| known.target.dev == target) {
-            *known = new;
+            *known = new.clone();
         }
     });
+    tune::throttle(guest, &new).await?;
     tracing::info!(domain = %vm.name(), drive = %target, "the medium was changed");
     Ok(())
 }

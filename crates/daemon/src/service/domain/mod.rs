@@ -10,7 +10,7 @@ pub(crate) mod xml;
 
 use std::sync::Arc;
 
-use rpc::error::RemoteError;
+use rpc::error::{Origin, RemoteError};
 
 use super::domains::Vm;
 use super::{Failure, Service};
@@ -26,8 +26,9 @@ pub(crate) fn only_flags(flags: u32, known: u32, function: &str) -> Result<(), F
     match flags & !known {
         0 => Ok(()),
         unknown => {
-            let detail = format!("unsupported flags (0x{unknown:x}) in function {function}");
-            Err(Box::new(RemoteError::invalid_arg(detail)))
+            // It is the driver's function that looks at them.
+            let function = function.replacen("vir", "qemu", 1);
+            Err(Box::new(RemoteError::unsupported_flags(Origin::QEMU, unknown, &function)))
         }
     }
 }

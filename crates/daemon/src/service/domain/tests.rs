@@ -206,7 +206,7 @@ async fn passwords_are_for_those_who_may_write() {
         .unwrap_err();
     assert_eq!(said(&refused), "operation forbidden: virDomainGetXMLDesc with secure flag");
     let unknown = dump(&service, &defined, 16).await.unwrap_err();
-    assert_eq!(unknown, "invalid argument: unsupported flags (0x10) in function virDomainGetXMLDesc");
+    assert_eq!(unknown, "unsupported flags (0x10) in function qemuDomainGetXMLDesc");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use rpc::remote::event::{
     AgentLifecycle, BalloonChange, BlockThreshold, Device, IoError, IoErrorReason, Lifecycle, MetadataChange,
     Plain, Pm, RtcChange, TrayChange, Tunable, Watchdog,
 };
-use rpc::remote::typed_param::{TypedParam, Value};
+use rpc::remote::typed_param::TypedParam;
 use rpc::remote::{Event, object};
 
 use super::{About, Happening};
@@ -66,10 +66,7 @@ pub(super) fn domain<'a>(
         (17, H::Tunable(tuned)) => Event::DomainEventCallbackTunable(Tunable {
             callback_id,
             dom,
-            params: tuned
-                .iter()
-                .map(|(name, value)| TypedParam::new(name.as_str(), Value::String(value.as_str().into())))
-                .collect(),
+            params: tuned.iter().map(|(name, value)| TypedParam::new(name.as_str(), value.clone())).collect(),
         }),
         (24, H::BlockThreshold { device, path, threshold, excess }) => {
             Event::DomainEventBlockThreshold(BlockThreshold {

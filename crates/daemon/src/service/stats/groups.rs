@@ -2,10 +2,10 @@
 
 use domain::Domain;
 use qemu::qmp::figures::{
-    Image, QueryBalloon, QueryBlock, QueryBlockstats, QueryDirtyRate, QueryNamedBlockNodes, QueryStats,
+    Image, QueryBalloon, QueryBlock, QueryBlockstats, QueryDirtyRate, QueryNamedBlockNodes,
 };
 
-use super::{balloon, block, interface, proc};
+use super::{balloon, block, interface, kvm, proc};
 use crate::service::device::{affect, image_number, storage_node};
 use crate::service::domains::Vm;
 use crate::service::params::Params;
@@ -23,7 +23,7 @@ const PERF: u32 = 64;
 const IOTHREAD: u32 = 128;
 const MEMORY: u32 = 256;
 const DIRTYRATE: u32 = 512;
-const VM: u32 = 1024;
+pub(super) const VM: u32 = 1024;
 
 /// Those of which something is known. Of `PERF` and `MEMORY` libvirt has nothing for a guest that asks for
 /// none of it, and so has sevirt for any.
@@ -43,17 +43,8 @@ pub(super) async fn of(vm: &Vm, groups: u32, backing: bool) -> Params {
         params.add("state.state", state.state);
         params.add("state.reason", state.reason);
     }
-    if groups & CPU_TOTAL != 0
-        && let Some(guest) = &guest
-        && let Ok(usage) = proc::process(guest.pid())
-    {
-        params.add("cpu.time", usage.user.saturating_add(usage.system));
-        params.add("cpu.user", usage.user);
-        params.add("cpu.system", usage.system);
-        params.add("cpu.cache.monitor.count", 0u32);
-        let polled = halt_poll(guest).await;
-        params.add("cpu.haltpoll.success.time", polled[0]);
-        params.add("cpu.haltpoll.fail.time", polled[1]);
+    if groups & CPU_TOTAL != 0 {
+        cpu_group(&mut params, guest.as_deref()).await;
     }
     if groups & BALLOON != 0 {
         balloon_group(&mut params, guest.as_deref(), &domain).await;
@@ -77,7 +68,29 @@ pub(super) async fn of(vm: &Vm, groups: u32, backing: bool) -> Params {
     {
         dirty_rate_group(&mut params, guest).await;
     }
+    if groups & VM != 0
+        && let Some(guest) = &guest
+    {
+        kvm::of_guest(&mut params, guest).await;
+    }
     params
+}
+
+/// A guest that does not run has used none.
+async fn cpu_group(params: &mut Params, guest: Option<&Guest>) {
+    let usage = match guest.map(|guest| proc::process(guest.pid())) {
+        None => proc::Usage::default(),
+        Some(Ok(usage)) => usage,
+        Some(Err(_)) => return,
+    };
+    params.add("cpu.time", usage.user.saturating_add(usage.system));
+    params.add("cpu.user", usage.user);
+    params.add("cpu.system", usage.system);
+    let Some(guest) = guest else { return };
+    params.add("cpu.cache.monitor.count", 0u32);
+    let [success, fail] = kvm::halt_poll(guest).await;
+    params.add("cpu.haltpoll.success.time", success);
+    params.add("cpu.haltpoll.fail.time", fail);
 }
 
 async fn dirty_rate_group(params: &mut Params, guest: &Guest) {
@@ -98,14 +111,6 @@ async fn dirty_rate_group(params: &mut Params, guest: &Guest) {
             params.add(format!("dirtyrate.vcpu.{}.megabytes_per_second", vcpu.id), vcpu.dirty_rate);
         }
     }
-}
-
-/// How long KVM waited for interrupts of idle vCPUs, in nanoseconds: in vain or not.
-async fn halt_poll(guest: &Guest) -> [u64; 2] {
-    let names = ["halt_poll_success_ns", "halt_poll_fail_ns"];
-    let all = guest.ask(QueryStats { names: &names }).await.unwrap_or_default();
-    let sum = |name| all.iter().map(|vcpu| vcpu.value(name)).fold(0u64, u64::saturating_add);
-    names.map(sum)
 }
 
 async fn balloon_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain) {
@@ -132,6 +137,7 @@ async fn vcpu_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain)
     params.add("vcpu.current", domain.vcpu.current.unwrap_or(domain.vcpu.count));
     params.add("vcpu.maximum", domain.vcpu.count);
     let Some(guest) = guest else { return };
+    let counted = kvm::of_vcpus(guest).await;
     for (index, thread) in tune::vcpu_threads(guest).await.unwrap_or_default() {
         let Ok(usage) = proc::thread(guest.pid(), thread) else { continue };
         // `virVcpuState`: 1 is running.
@@ -139,6 +145,7 @@ async fn vcpu_group(params: &mut Params, guest: Option<&Guest>, domain: &Domain)
         params.add(format!("vcpu.{index}.time"), usage.user.saturating_add(usage.system));
         params.add(format!("vcpu.{index}.wait"), 0u64);
         params.add(format!("vcpu.{index}.delay"), proc::waits(guest.pid(), thread).delay);
+        counted.add(params, index);
     }
 }
 

@@ -4,15 +4,17 @@ mod balloon;
 mod block;
 mod groups;
 mod interface;
+mod kvm;
 pub(crate) mod proc;
 mod vcpu;
 
 use std::sync::Arc;
 
+use rpc::error::{Code, Origin, RemoteError};
 use rpc::remote::connect::{AllDomainStatsArgs, StatsRecord};
 use rpc::xdr::List;
 
-use super::device::affect::{check, config_unsupported};
+use super::device::affect::check;
 use super::domains::Vm;
 use super::{Failure, Service};
 
@@ -58,10 +60,9 @@ pub(super) async fn all(
 ) -> Result<List<StatsRecord<'static>, 16384>, Failure> {
     check(args.flags, flag::ALL, "virConnectGetAllDomainStats")?;
     let unknown = args.stats & !groups::ALL;
-    if args.flags & flag::ENFORCE_STATS != 0 && unknown != 0 {
-        return Err(config_unsupported(format!(
-            "Stats types bits {unknown:#x} are not supported by this daemon"
-        )));
+    let enforced = args.flags & flag::ENFORCE_STATS != 0;
+    if enforced && unknown != 0 {
+        return Err(not_told(unknown));
     }
     let wanted = if args.stats == 0 { groups::ALL } else { args.stats };
     let named: Vec<Arc<Vm>> = if args.doms.is_empty() {
@@ -71,10 +72,18 @@ pub(super) async fn all(
     };
     let mut records = Vec::new();
     for vm in named.into_iter().filter(|vm| is_wanted(vm, args.flags)) {
+        if enforced && args.stats & groups::VM != 0 && !vm.is_active() {
+            return Err(not_told(groups::VM));
+        }
         let params = groups::of(&vm, wanted, args.flags & flag::BACKING != 0).await;
         records.push(StatsRecord { dom: vm.object(), params: params.all() });
     }
     Ok(records.into())
+}
+
+fn not_told(groups: u32) -> Failure {
+    let detail = format!("Stats types bits {groups:#x} are not supported by this daemon or QEMU");
+    Box::new(RemoteError::new(Code::ARGUMENT_UNSUPPORTED, Origin::QEMU, detail))
 }
 
 /// Each family of flags selects among its own; none of them selects everything.

@@ -91,7 +91,7 @@ pub(crate) async fn pin(service: &Arc<Service>, args: &PinVcpuFlagsArgs<'_>) -> 
             let (_, thread) = thread.ok_or_else(|| invalid(format!("iothread {id} not found")))?;
             cpus.confine(*thread).map_err(|error| failed(&error))?;
             guest.note_live(|live| set_pin(live, id, &cpus));
-            let tuned = vec![(format!("cputune.iothreadpin{id}"), cpus.list())];
+            let tuned = vec![(format!("cputune.iothreadpin{id}"), cpus.list().into())];
             service.events.publish(&this.about(), &Happening::Tunable(tuned));
         }
         if affected.config {

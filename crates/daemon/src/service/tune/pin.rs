@@ -99,7 +99,7 @@ async fn set_vcpu(
             let (_, thread) = thread.ok_or_else(|| out_of_range(vcpu, "live", guest.live().vcpu.count))?;
             cpus.confine(*thread).map_err(|error| failed(&error))?;
             guest.note_live(|live| set_pin(live, vcpu, &cpus));
-            let tuned = vec![(format!("cputune.vcpupin{vcpu}"), cpus.list())];
+            let tuned = vec![(format!("cputune.vcpupin{vcpu}"), cpus.list().into())];
             service.events.publish(&this.about(), &Happening::Tunable(tuned));
         }
         if affected.config {
@@ -143,7 +143,7 @@ pub(crate) async fn pin_emulator(service: &Arc<Service>, args: &PinEmulatorArgs<
         if let Some(guest) = &affected.live {
             confine_emulator(guest, &cpus).await?;
             guest.note_live(|live| live.cputune.emulator_pin = Some(cpus.list()));
-            let tuned = vec![("cputune.emulatorpin".to_owned(), cpus.list())];
+            let tuned = vec![("cputune.emulatorpin".to_owned(), cpus.list().into())];
             service.events.publish(&this.about(), &Happening::Tunable(tuned));
         }
         if affected.config {

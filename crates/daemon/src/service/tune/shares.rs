@@ -1,8 +1,8 @@
-//! Shares, weights and rates: sevirt gives none to guests, says so, and shows what a definition asks for.
+//! Shares, weights and rates of interfaces: sevirt gives none to guests, says so, and shows what a definition asks for.
 
 use rpc::error::RemoteError;
-use rpc::remote::block::{DeviceNparams, GetBlockIoTuneArgs};
-use rpc::remote::common::{DomNparams, Params16Reply, Params32Reply};
+use rpc::remote::block::DeviceNparams;
+use rpc::remote::common::{DomNparams, Params16Reply};
 use rpc::remote::object;
 use rpc::remote::tune::{SchedulerParametersArgs, SchedulerType};
 use rpc::remote::typed_param;
@@ -97,43 +97,6 @@ pub(crate) fn get_numa(service: &Service, args: &DomNparams<'_>) -> Result<Param
     params.add("numa_nodeset", "");
     let (params, nparams) = params.counted(args.nparams);
     Ok(Params16Reply { params, nparams })
-}
-
-/// `DOMAIN_GET_BLOCK_IO_TUNE`.
-pub(crate) fn get_block_io_tune(
-    service: &Service,
-    args: &GetBlockIoTuneArgs<'_>,
-) -> Result<Params32Reply<'static>, Failure> {
-    check(args.flags, IMPACT | STRINGS, "virDomainGetBlockIoTune")?;
-    let vm = service.domains.of(&args.dom)?;
-    let view = view(&vm, args.flags)?;
-    if let Some(name) = &args.disk
-        && stats::find_disk(view.domain(), name).is_none()
-    {
-        return Err(invalid(format!("disk '{name}' was not found in the domain config")));
-    }
-    let rates = [
-        "total_bytes_sec",
-        "read_bytes_sec",
-        "write_bytes_sec",
-        "total_iops_sec",
-        "read_iops_sec",
-        "write_iops_sec",
-    ];
-    let mut params = Params::default();
-    for rate in rates {
-        params.add(rate, 0u64);
-    }
-    for rate in rates {
-        params.add(format!("{rate}_max"), 0u64);
-    }
-    params.add("size_iops_sec", 0u64);
-    params.add("group_name", "");
-    for rate in rates {
-        params.add(format!("{rate}_max_length"), 0u64);
-    }
-    let (params, nparams) = params.counted(args.nparams);
-    Ok(Params32Reply { params, nparams })
 }
 
 /// `DOMAIN_GET_INTERFACE_PARAMETERS`.

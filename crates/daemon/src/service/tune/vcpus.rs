@@ -118,16 +118,18 @@ async fn set(
         let vm = service.domains.of(dom)?;
         return agent::set_vcpu_count(service, &vm, count).await;
     }
-    if flags & HOTPLUGGABLE != 0 {
-        return Err(unsupported("--hotpluggable: vCPUs of a definition are there from the start"));
-    }
     let vm = service.domains.of(dom)?;
     let (service, this) = (Arc::clone(service), Arc::clone(&vm));
     alone(&vm, async move {
         let affected = affected(&this, flags)?;
+        // What is plugged into a running guest can be plugged out.
+        if affected.config && flags & HOTPLUGGABLE != 0 {
+            return Err(unsupported("--hotpluggable: vCPUs of a definition are there from the start"));
+        }
         if flags & MAXIMUM != 0 {
             if affected.live.is_some() {
-                return Err(invalid("maximum vcpu count of a live domain can't be modified"));
+                let detail = "maximum vcpu count of a live domain can't be modified";
+                return Err(if affected.config { unsupported(detail) } else { invalid(detail) });
             }
             return config::change(&service, &this, move |domain| set_most(domain, count)).await;
         }

@@ -2,8 +2,8 @@
 
 use super::{PrintForm, iothreads, node::Node};
 use crate::model::disk::{
-    BackingStore, BlockIo, Disk, DiskBus, DiskCache, DiskSource, ErrorPolicy, SnapshotMode, StartupPolicy,
-    Tray,
+    BackingStore, BlockIo, Disk, DiskBus, DiskCache, DiskSource, ErrorPolicy, IoTune, SnapshotMode,
+    StartupPolicy, Tray,
 };
 
 pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
@@ -30,6 +30,7 @@ pub(super) fn print_disk(disk: &Disk, form: PrintForm) -> Node {
                 .opt("rotation_rate", disk.target.rotation_rate),
         )
         .maybe(disk.block_io.and_then(print_block_io))
+        .maybe(disk.io_tune.as_deref().and_then(print_io_tune))
         .flag("readonly", disk.readonly)
         .flag("shareable", disk.shareable)
         .flag("transient", disk.transient)
@@ -99,5 +100,15 @@ fn print_block_io(io: BlockIo) -> Option<Node> {
         .opt("logical_block_size", io.logical_block_size)
         .opt("physical_block_size", io.physical_block_size)
         .opt("discard_granularity", io.discard_granularity)
+        .unless_empty()
+}
+
+fn print_io_tune(tune: &IoTune) -> Option<Node> {
+    let bounds = |value: &(&'static str, u64)| value.1 > 0;
+    let nodes = |(name, value)| Node::of_text(name, value);
+    Node::new("iotune")
+        .all(tune.named().take(IoTune::BEFORE_GROUP).filter(bounds).map(nodes))
+        .text_child("group_name", tune.group.as_ref())
+        .all(tune.named().skip(IoTune::BEFORE_GROUP).filter(bounds).map(nodes))
         .unless_empty()
 }

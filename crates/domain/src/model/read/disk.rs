@@ -9,7 +9,8 @@ use crate::model::{
     Keyword,
     devices::VirtioOptions,
     disk::{
-        BackingImage, BackingStore, BlockIo, Disk, DiskDriver, DiskRun, DiskSource, DiskTarget, StartupPolicy,
+        BackingImage, BackingStore, BlockIo, Disk, DiskDriver, DiskRun, DiskSource, DiskTarget, IoTune,
+        StartupPolicy,
     },
     keyword::keywords,
 };
@@ -50,6 +51,7 @@ pub(super) fn read_disk(reader: &Reader<'_, '_>) -> Option<Disk> {
             physical_block_size: io.number("physical_block_size"),
             discard_granularity: io.number("discard_granularity"),
         }),
+        io_tune: reader.child("iotune").and_then(|tune| read_io_tune(&tune)),
         readonly: reader.has("readonly"),
         shareable: reader.has("shareable"),
         transient: reader.has("transient"),
@@ -59,6 +61,19 @@ pub(super) fn read_disk(reader: &Reader<'_, '_>) -> Option<Disk> {
         product: reader.child_text("product"),
         info: read_info(reader),
     })
+}
+
+fn read_io_tune(reader: &Reader<'_, '_>) -> Option<Box<IoTune>> {
+    let number = |name| reader.child(name).and_then(|value| value.text_number(10)).unwrap_or_default();
+    let tune = IoTune {
+        values: IoTune::NAMES.map(number),
+        group: reader.child_text("group_name").filter(|name| !name.is_empty()),
+    };
+    if let Some(kind) = tune.contradiction() {
+        let message = format!("total and read/write {kind} cannot be set at the same time");
+        reader.malformed(reader.element().span(), &message);
+    }
+    Some(Box::new(tune)).filter(|tune| **tune != IoTune::default())
 }
 
 fn read_target(disk: &Reader<'_, '_>) -> Option<DiskTarget> {

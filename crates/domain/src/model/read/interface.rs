@@ -10,9 +10,18 @@ use crate::model::{
     devices::{VirtioModel, VirtioOptions},
     interface::{
         GuestOffloads, HostOffloads, Interface, InterfaceBackend, InterfaceDriver, InterfaceIp,
-        InterfaceModel, InterfaceSource,
+        InterfaceModel, InterfaceSource, Mac,
     },
 };
+
+fn read_mac(reader: &Reader<'_, '_>) -> Option<Mac> {
+    let mac: Mac = reader.parsed("address", "a MAC address", from_str)?;
+    if mac.is_multicast() {
+        let message = format!("expected unicast mac address, found multicast '{mac}'");
+        reader.malformed_attribute("address", &message);
+    }
+    Some(mac)
+}
 
 /// Reads `<interface>`.
 pub(super) fn read_interface(reader: &Reader<'_, '_>) -> Interface {
@@ -22,7 +31,7 @@ pub(super) fn read_interface(reader: &Reader<'_, '_>) -> Interface {
     let model = reader.child("model").and_then(|model| model.string("type")).map(read_model);
     Interface {
         source: read_source(reader),
-        mac: reader.child("mac").and_then(|mac| mac.parsed("address", "a MAC address", from_str)),
+        mac: reader.child("mac").and_then(|mac| read_mac(&mac)),
         model,
         driver,
         virtio,

@@ -93,6 +93,31 @@ fn wrong_values_are_malformed_where_they_stand() {
 }
 
 #[test]
+fn rates_of_disks_come_back_in_libvirts_order() {
+    let rates = "<total_bytes_sec>1000</total_bytes_sec><read_iops_sec_max>9</read_iops_sec_max>\
+                 <size_iops_sec>4096</size_iops_sec><group_name>g</group_name>\
+                 <read_iops_sec_max_length>5</read_iops_sec_max_length>";
+    let disk = |rates: &str| {
+        format!(
+            "<devices><disk type='file'><source file='/x'/><target dev='vda'/><iotune>{rates}</iotune></disk></devices>"
+        )
+    };
+    let domain = check(&disk(rates), &expect![""]);
+    assert_eq!(
+        domain.devices.disks[0].io_tune.as_ref().unwrap().named().filter(|(_, value)| *value > 0).count(),
+        4
+    );
+    let printed: String = domain.print().lines().map(str::trim).collect();
+    assert!(printed.contains(&format!("<iotune>{rates}</iotune>")), "{printed}");
+    check(
+        &disk("<total_iops_sec>1</total_iops_sec><write_iops_sec>2</write_iops_sec>"),
+        &expect![[r#"
+            2:66 Malformed devices/disk/iotune: total and read/write iops_sec cannot be set at the same time [<iotune><total_iops_sec>1</total_iops_sec><write_iops_sec>2</write_iops_sec></iotune>]
+        "#]],
+    );
+}
+
+#[test]
 fn the_policy_is_hexadecimal_and_required() {
     for (text, policy) in [("0x0007", 7), ("10", 16), (" 0X30 ", 48)] {
         let security = format!("<launchSecurity type='sev'><policy>{text}</policy></launchSecurity>");

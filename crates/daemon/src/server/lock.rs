@@ -1,7 +1,8 @@
 //! One daemon for one state directory.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Held while the daemon runs; the kernel lets go of it however the daemon ends.
@@ -38,8 +39,13 @@ impl Lock {
         let path = directory.join("daemon.lock");
         let at = |source| LockError::File { path: path.clone(), source };
         std::fs::create_dir_all(directory).map_err(at)?;
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).map_err(at)?;
+        // Whoever may open it may lock it, and keep the daemon out.
+        if file.metadata().map_err(at)?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(at)?;
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -77,5 +83,18 @@ mod tests {
         assert!(error.to_string().contains(&format!("(pid {pid})")));
         drop(first);
         Lock::take(&state).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("daemon.lock");
+        for _ in 0..2 {
+            let lock = Lock::take(directory.path()).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            drop(lock);
+            // As earlier versions made it.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        }
     }
 }

@@ -99,10 +99,9 @@ pub(crate) enum SpawnError {
         source: io::Error,
     },
     #[error(
-        "QEMU must be able to lock {wanted} of memory, and this user may lock {allowed} (RLIMIT_MEMLOCK): \
-         run as root, or raise the limit"
+        "QEMU must be able to lock {wanted} of memory, and this user may lock {allowed} (RLIMIT_MEMLOCK): {mend}"
     )]
-    MemoryLock { wanted: String, allowed: String },
+    MemoryLock { wanted: String, allowed: String, mend: &'static str },
     #[error(transparent)]
     Isolate(IsolateError),
     #[error("watch `{program}` by its pidfd")]
@@ -209,9 +208,21 @@ fn explain(program: PathBuf, memory_lock: Option<MemoryLock>, source: io::Error)
     });
     match above {
         Some(wanted) if source.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
-            SpawnError::MemoryLock { wanted: wanted.to_string(), allowed: limit(current) }
+            let mend = how_to_lock(rustix::process::geteuid().is_root());
+            SpawnError::MemoryLock { wanted: wanted.to_string(), allowed: limit(current), mend }
         }
         _ => SpawnError::Exec { program, source },
+    }
+}
+
+/// What lets more memory be locked. A root that may not raise its limits is one in a container, or in a unit with few
+/// capabilities.
+fn how_to_lock(is_root: bool) -> &'static str {
+    if is_root {
+        "root lacks the capability CAP_SYS_RESOURCE to raise that: give it to sevirt, or start sevirt with a higher limit \
+         (systemd: LimitMEMLOCK=infinity; containers: --ulimit memlock=-1)"
+    } else {
+        "run as root, or raise the limit"
     }
 }
 
@@ -309,6 +320,15 @@ impl Preparation {
             let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
             rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
         }
+        // Whoever has a session's keyring has its keys.
+        // SAFETY: without a name the kernel reads no memory.
+        let _ = unsafe {
+            libc::syscall(
+                libc::SYS_keyctl,
+                libc::KEYCTL_JOIN_SESSION_KEYRING,
+                std::ptr::null::<libc::c_char>(),
+            )
+        };
         isolate::assume(self.credentials.as_ref())?;
         rustix::thread::set_no_new_privs(true)?;
         // A change of user would take this back.
@@ -597,6 +617,28 @@ mod tests {
         assert!(!lines.contains(&leak.path().to_str().unwrap()), "{output}");
         assert!(!output.contains("CARGO"), "{output}");
         assert_eq!(lines.last(), Some(&"0"));
+    }
+
+    #[test]
+    fn the_daemons_keys_are_not_inherited() {
+        // KEYCTL_GET_KEYRING_ID of KEY_SPEC_SESSION_KEYRING.
+        // SAFETY: these are numbers.
+        let own = unsafe { libc::syscall(libc::SYS_keyctl, 0, -3, 0) };
+        let ask = format!("perl -e 'print syscall({}, 0, -3, 0)'", libc::SYS_keyctl);
+        let mut process = shell(&script(&ask), &[]);
+        let mut output = String::new();
+        process.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        assert_eq!(wait(&mut process), ExitKind::Code(0));
+        let childs: libc::c_long = output.trim().parse().unwrap();
+        // A container may have no keyrings.
+        assert!(childs != own || own == -1, "{childs}");
+    }
+
+    #[test]
+    fn root_is_not_told_to_become_root() {
+        assert!(!how_to_lock(true).contains("run as root"));
+        assert!(how_to_lock(true).contains("CAP_SYS_RESOURCE"));
+        assert!(how_to_lock(false).starts_with("run as root"));
     }
 
     #[test]

@@ -302,6 +302,43 @@ fn disks_of_the_pool_are_seen_whole() {
 }
 
 #[test]
+fn another_guests_disk_is_not_there_in_a_directory_that_is_open_to_all() {
+    let place = Place::new();
+    fs::set_permissions(place.directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let daemon = Daemon::start(&place.path("state"));
+    let images = place.path("state/lib/images");
+    fs::create_dir_all(&images).unwrap();
+    fs::create_dir(place.path("open")).unwrap();
+    std::os::unix::fs::symlink("open", place.path("link")).unwrap();
+    for name in ["one", "two"] {
+        place.file(&format!("open/{name}.raw"), 0o644);
+        fs::copy(place.path("open/one.raw"), images.join(name)).unwrap();
+        let disk = |path: PathBuf, target: &str| {
+            format!(
+                "<disk type='file'><driver name='qemu' type='raw'/><source file='{}'/><target dev='{target}'/></disk>",
+                path.display()
+            )
+        };
+        let more = disk(place.path(&format!("link/{name}.raw")), "vdc") + &disk(images.join(name), "vdd");
+        place.define(&daemon, name, &more);
+        daemon.does(&["start", "--paused", name]);
+    }
+    place.file("open/late.raw", 0o644);
+    let late = place.path("link/late.raw");
+    daemon.does(&["attach-disk", "one", late.to_str().unwrap(), "vde", "--targetbus", "virtio"]);
+    if user().is_some() {
+        let here = format!("/proc/{}/root{}", pid_of("one"), place.directory.path().display());
+        let seen = names(&format!("{here}/open"));
+        assert_eq!(seen, ["late.raw", "one.raw"].map(String::from).into());
+        assert_eq!(names(&format!("{here}/state/lib/images")), BTreeSet::from(["one".into()]));
+        for closed in ["/var/lib", "/home", "/tmp/other"] {
+            let path = format!("/proc/{}/root{closed}", pid_of("one"));
+            assert_eq!(fs::read_dir(&path).map_or(0, Iterator::count), 0, "{closed}");
+        }
+    }
+}
+
+#[test]
 fn a_disk_can_be_attached_that_was_not_there_at_the_start() {
     let place = Place::new();
     let daemon = Daemon::start(&place.path("state"));

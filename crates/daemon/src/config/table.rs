@@ -195,6 +195,18 @@ pub const KEYS: &[Key] = &[
         set: |config, value| boolean(value).map(|value| config.isolation.namespaces = value),
         show: |config| Some(config.isolation.namespaces.to_string()),
     },
+    Key {
+        section: "isolation",
+        name: "visible",
+        about: "Files and directories of the host that every QEMU sees there, beside the system's and those that its\n\
+                domain names.",
+        set: |config, value| paths(value).map(|paths| config.isolation.visible = paths),
+        show: |config| {
+            let paths: Vec<_> =
+                config.isolation.visible.iter().map(|path| quoted(&path.to_string_lossy())).collect();
+            Some(format!("[{}]", paths.join(", ")))
+        },
+    },
 ];
 
 /// As a TOML string.
@@ -222,6 +234,11 @@ fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
 
 fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| wanted("true or false", value))
+}
+
+fn paths(value: &DeValue<'_>) -> Result<Vec<PathBuf>, String> {
+    let list = value.as_array().ok_or_else(|| wanted("a list, such as [\"/srv/qemu\"],", value))?;
+    list.iter().map(|item| path(item.get_ref())).collect()
 }
 
 fn mode(value: &DeValue<'_>) -> Result<u32, String> {

@@ -5,6 +5,7 @@
 
 mod account;
 mod credentials;
+mod named;
 mod needs;
 mod owners;
 mod path;
@@ -49,11 +50,13 @@ pub struct Settings {
     pub group: Option<String>,
     /// Whether QEMU has namespaces of its own.
     pub namespaces: bool,
+    /// Files and directories that every QEMU sees in them, beside the system's and its guest's.
+    pub visible: Vec<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { user: USER.into(), group: None, namespaces: true }
+        Self { user: USER.into(), group: None, namespaces: true, visible: Vec::new() }
     }
 }
 
@@ -78,7 +81,7 @@ struct Own {
     account: Account,
     namespaces: bool,
     hidden: Vec<PathBuf>,
-    kept: Vec<PathBuf>,
+    visible: Vec<PathBuf>,
     /// Where former owners are on record that must outlive the host's power.
     owners: PathBuf,
 }
@@ -138,9 +141,9 @@ impl Isolation {
             Err(missing) => return Self { level: Level::Missing(missing) },
         };
         let hidden = vec![paths.state.clone(), paths.run.clone(), paths.log.clone(), paths.cache.clone()];
-        let kept = vec![paths.state.join("images")];
         let owners = owners_of(paths);
-        Self { level: Level::Own(Own { account, namespaces: settings.namespaces, hidden, kept, owners }) }
+        let Settings { namespaces, visible, .. } = settings.clone();
+        Self { level: Level::Own(Own { account, namespaces, hidden, visible, owners }) }
     }
 
     /// What stands in the way of every start.
@@ -192,7 +195,7 @@ impl Isolation {
                 let Account { name, uid, gid } = &own.account;
                 let (uid, gid) = (uid.as_raw(), gid.as_raw());
                 let namespaces = if own.namespaces {
-                    "mounts, processes and System V IPC of its own"
+                    "mounts, processes and System V IPC of its own; of files, the system's and the guest's are seen"
                 } else {
                     "the daemon's namespaces (`namespaces = false`)"
                 };
@@ -235,11 +238,12 @@ impl Isolation {
         }
         let credentials = account.with(groups(&devices));
         if let Some(view) = &mut view {
-            let programs = [plan.emulator().to_owned()].into_iter().chain(preloaded());
-            // A directory that QEMU may not enter would hide the guest's own files in it.
-            let open = own.kept.iter().filter(|path| view::may_enter(account, path));
-            view.kept = open.cloned().chain([directory]).chain(programs).collect();
-            view.kept.extend(memory.huge_pages.values().cloned());
+            view.roots = view::roots().map_err(|error| IsolateError::View(crate::chain(&error)))?;
+            let programs = installation(plan.emulator()).chain(preloaded());
+            view.kept = own.visible.iter().cloned().chain([directory]).chain(programs).collect();
+            view.kept.extend(of_the_host());
+            view.kept.extend(memory.huge_pages.values().chain([&memory.files]).cloned());
+            view.kept.extend(named::shown(&plan.argv(), &own.hidden));
             view.kept.extend(files.iter().map(|need| need.path.clone()));
             let closed = view::closed_to(account, view.kept.iter().map(PathBuf::as_path));
             view.hidden.extend(closed);
@@ -386,6 +390,28 @@ fn groups(devices: &[PathBuf]) -> Vec<Gid> {
     let mut groups: Vec<Gid> = devices.iter().filter_map(group_of).collect();
     groups.dedup();
     groups
+}
+
+/// A QEMU, with what lies beside it where it is not the distribution's.
+fn installation(emulator: &Path) -> impl Iterator<Item = PathBuf> {
+    let real = emulator.canonicalize().unwrap_or_else(|_| emulator.to_owned());
+    let beside = real.parent().map(|directory| match directory.parent() {
+        Some(prefix) if prefix.join("share/qemu").is_dir() => prefix,
+        _ => directory,
+    });
+    // Of a directory that is everybody's the program alone.
+    let beside = beside.filter(|directory| directory.ancestors().count() > 2 && !view::is_shared(directory));
+    [emulator.to_owned()].into_iter().chain(beside.map(Path::to_owned)).collect::<Vec<_>>().into_iter()
+}
+
+/// What QEMU opens of the host without being told: how names are resolved, and modules that an upgrade of its package
+/// has put aside for those that run.
+fn of_the_host() -> impl Iterator<Item = PathBuf> {
+    let resolver = Path::new("/etc/resolv.conf").canonicalize().ok();
+    // It is replaced whenever it changes, so its directory is shown.
+    let resolver = resolver.and_then(|file| Some(file.parent()?.to_owned()));
+    let resolver = resolver.filter(|directory| directory.ancestors().count() > 2);
+    resolver.into_iter().chain(["/var/run/qemu".into()])
 }
 
 /// What the dynamic linker and a simulated platform need, where they are used: see [`crate::process`].

@@ -27,6 +27,8 @@ pub(crate) struct Need {
     /// Whether its owner may be changed for it. What an image names below itself, elsewhere, was not named by whoever
     /// wrote the domain: it must be open to QEMU already.
     pub(crate) named: bool,
+    /// It is an image's own header that names it, which a QEMU in a guest's hands can have written.
+    pub(crate) by_image: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub(crate) enum Access {
 
 impl Need {
     fn new(path: impl Into<PathBuf>, access: Access) -> Self {
-        Self { path: path.into(), access, shared: access == Access::Read, named: true }
+        Self { path: path.into(), access, shared: access == Access::Read, named: true, by_image: false }
     }
 }
 
@@ -125,7 +127,7 @@ fn of_image(top: &Path, needs: &mut Vec<Need>) {
             return;
         }
         let beside = path.parent() == Some(directory);
-        needs.push(Need { named: beside, ..Need::new(&path, Access::Read) });
+        needs.push(Need { named: beside, by_image: true, ..Need::new(&path, Access::Read) });
         if !backing.is_qcow2 {
             return;
         }
@@ -267,7 +269,7 @@ mod tests {
             "<disk type='file'><driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda'/></disk>",
             top.display()
         ));
-        let read = |path: PathBuf, named| Need { named, ..Need::new(path, Access::Read) };
+        let read = |path: PathBuf, named| Need { named, by_image: true, ..Need::new(path, Access::Read) };
         assert_eq!(
             needs,
             [Need::new(top, Access::Write), read(here.join("base.qcow2"), true), read(far, false)]

@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, flock};
+use rustix::fs::{AtFlags, FileType, FlockOperation, flock};
 use rustix::process::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,14 @@ pub enum OwnerError {
         #[source]
         source: PathError,
     },
+    #[error(
+        "an image says that `{}` is the one below it, and another guest writes to that: name the images below in \
+         <backingStore>",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error("an image says that `{}` is the one below it, and that is no image", path.display())]
+    NoImage { path: PathBuf },
     #[error("keep the record of owners `{}`", path.display())]
     Record {
         path: PathBuf,
@@ -150,6 +158,9 @@ pub(super) fn take(run_dir: &Path, kept: &Path, account: &Account, needs: &[Need
             Err(_) if !need.named => continue,
             Err(source) => return Err(failed(source)),
         };
+        if need.by_image {
+            is_harmless(run_dir, account, &opened)?;
+        }
         if entries.iter().any(|entry: &Entry| entry.is_of(&opened)) {
             continue;
         }
@@ -189,6 +200,18 @@ pub(super) fn take(run_dir: &Path, kept: &Path, account: &Account, needs: &[Need
         }
     }
     Ok(())
+}
+
+/// Refuses what an image names below itself where it is another guest's disk: all guests have the same user, and who
+/// writes an image's header may want to see that.
+fn is_harmless(run_dir: &Path, account: &Account, opened: &Opened) -> Result<(), OwnerError> {
+    let path = || opened.path.clone();
+    let kind = FileType::from_raw_mode(opened.stat.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
+        return Err(OwnerError::NoImage { path: path() });
+    }
+    let writes = |entry: &Entry| entry.is_of(opened) && entry.during.uid == account.uid.as_raw();
+    if others(run_dir).iter().any(writes) { Err(OwnerError::InUse { path: path() }) } else { Ok(()) }
 }
 
 /// Gives the files of a guest that is gone back to those whose they were.
@@ -388,7 +411,7 @@ mod tests {
     }
 
     fn need(path: &Path, access: Access, shared: bool) -> Need {
-        Need { path: path.into(), access, shared, named: true }
+        Need { path: path.into(), access, shared, named: true, by_image: false }
     }
 
     fn marks(path: &Path) -> (u32, u32, u32) {
@@ -487,6 +510,30 @@ mod tests {
         release(&a);
         assert_eq!(marks(&disk).0, GUEST);
         release_some(&b, &needs).unwrap();
+        assert_eq!(marks(&disk), before);
+    }
+
+    #[test]
+    fn another_guests_disk_is_no_image_below() {
+        let host = Host::new();
+        let disk = host.file("disk", 0o600);
+        let before = marks(&disk);
+        let (a, b) = (host.guest("a"), host.guest("b"));
+        if !is_root() {
+            return println!("not root: owners not tried");
+        }
+        let by_image = |path: &Path| Need { by_image: true, ..need(path, Access::Read, true) };
+        take(&a, &host.kept(), &account(), &[need(&disk, Access::Write, false)]).unwrap();
+        for named in [true, false] {
+            let below = Need { named, ..by_image(&disk) };
+            let error = take(&b, &host.kept(), &account(), &[below]).unwrap_err();
+            assert!(matches!(error, OwnerError::InUse { .. }), "{error}");
+        }
+        let error = take(&b, &host.kept(), &account(), &[by_image(host.directory.path())]).unwrap_err();
+        assert!(matches!(error, OwnerError::NoImage { .. }), "{error}");
+        release(&a);
+        take(&b, &host.kept(), &account(), &[by_image(&disk)]).unwrap();
+        release(&b);
         assert_eq!(marks(&disk), before);
     }
 

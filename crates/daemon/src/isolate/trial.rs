@@ -114,7 +114,8 @@ mod tests {
         let id = 54_321;
         let credentials = Credentials { uid: Uid::from_raw(id), gid: Gid::from_raw(id), groups: vec![] };
         let told = |path: &Path| {
-            let need = Need { path: path.into(), access: Access::Read, shared: true, named: true };
+            let need =
+                Need { path: path.into(), access: Access::Read, shared: true, named: true, by_image: false };
             open_all(&credentials, &[need]).unwrap_err().to_string()
         };
         if !rustix::process::geteuid().is_root() {

@@ -5,10 +5,10 @@
 //!   /dev/pts        the host's, so that consoles can be opened from outside
 //!   /dev/shm        its own
 //!   /proc           of its own process namespace: no other process is there
-//!   /run/sevirt     empty but for the guest's own directory
-//!   /var/lib/sevirt empty but for the guest's own variable store, and the disk images
-//!   elsewhere       the host's, without devices and without set-user-id programs;
-//!                   a directory that QEMU's user may not enter: empty but for the guest's own files
+//!   /usr /etc /sys  the host's, as everything of the system is: without devices and without set-user-id programs
+//!   elsewhere       empty but for the guest's own files and directories, and the links that lead to them: all guests
+//!                   have one user, so what is another's must not be there
+//!   /run/sevirt     the same, also where a directory around it is shown
 //! ```
 //!
 //! It is made in the thread that spawns QEMU, which ends with the spawn, so that whatever fails is told by name. What
@@ -17,13 +17,14 @@
 #![expect(unsafe_code, reason = "namespaces are entered and mounts changed by calls without a safe form")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Gid, Mode, Uid, chown, makedev, mknodat};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, chown, makedev, mknodat, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
 };
@@ -43,10 +44,33 @@ pub(crate) struct View {
     pub(super) devices: Vec<PathBuf>,
     /// Devices that are the guest's.
     pub(super) own_devices: Vec<(PathBuf, Account)>,
-    /// Directories that are covered where they are there.
+    /// Directories that are covered: those of the root directory that are not the system's.
+    pub(super) roots: Vec<PathBuf>,
+    /// Directories that are covered also where something around them is kept.
     pub(super) hidden: Vec<PathBuf>,
     /// What is left of them: files and directories.
     pub(super) kept: Vec<PathBuf>,
+}
+
+/// Directories of the root directory that every QEMU sees, beside those of libraries: the system's programs and settings,
+/// what the kernel offers.
+const OF_THE_SYSTEM: [&str; 9] = ["bin", "dev", "etc", "gnu", "nix", "proc", "sbin", "sys", "usr"];
+
+/// The other ones.
+pub(super) fn roots() -> Result<Vec<PathBuf>, ViewError> {
+    let root = Path::new("/");
+    let mut roots = Vec::new();
+    for entry in fs::read_dir(root).map_err(failed("list", root))? {
+        let entry = entry.map_err(failed("list", root))?;
+        let name = entry.file_name();
+        let is_systems = name.as_encoded_bytes().starts_with(b"lib")
+            || name.to_str().is_some_and(|name| OF_THE_SYSTEM.contains(&name));
+        // By what the directory says: what is mounted there may not answer.
+        if !is_systems && entry.file_type().map_err(failed("look at", &entry.path()))?.is_dir() {
+            roots.push(entry.path());
+        }
+    }
+    Ok(roots)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +110,23 @@ impl View {
             }
         }
         forbid_devices();
-        let covers = self.covers();
-        let mut back = BTreeMap::new();
-        for path in self.kept.iter().flat_map(|path| places(path)) {
-            if covers.iter().map(PathBuf::as_path).chain([dev]).any(|cover| path.starts_with(cover)) {
-                let tree = clone(&path, Depth::All)?;
-                back.insert(path, tree);
+        let hidden = self.hidden();
+        let is_inside = |path: &Path, directories: &[PathBuf]| {
+            directories.iter().any(|directory| path.starts_with(directory))
+        };
+        let (mut outer, mut inner) = (Kept::default(), Kept::default());
+        for path in &self.kept {
+            let Some(Trail { links, end }) = Trail::of(path) else { continue };
+            for (link, target) in links {
+                let kept = if is_inside(&link, &hidden) { &mut inner } else { &mut outer };
+                kept.links.insert(link, target);
+            }
+            if is_inside(&end, &hidden) {
+                let tree = clone(&end, Depth::All)?;
+                inner.trees.insert(end, tree);
+            } else if is_inside(&end, &self.roots) || end.starts_with(dev) {
+                let tree = clone(&end, Depth::All)?;
+                outer.trees.insert(end, tree);
             }
         }
 
@@ -100,8 +135,7 @@ impl View {
             node.make(path)?;
         }
         let terminals_at = dev.join("pts");
-        directory(&terminals_at)?;
-        attach(&terminals, &terminals_at)?;
+        attach(&terminals, &terminals_at, Target::Directory)?;
         let ptmx = dev.join("ptmx");
         make_node(&ptmx, FileType::CharacterDevice, makedev(PTMX.0, PTMX.1), 0o666)?;
         directory(&dev.join("shm"))?;
@@ -116,28 +150,17 @@ impl View {
             std::os::unix::fs::symlink(target, &path).map_err(failed("make", &path))?;
         }
 
-        for path in &covers {
+        for path in &self.roots {
             cover(path, Contents::Nothing)?;
         }
-        let mut shown: Vec<PathBuf> = Vec::new();
-        for (path, tree) in back {
-            // What is shown with its directory is there.
-            if shown.iter().any(|directory| path.starts_with(directory)) {
-                continue;
+        outer.show(&self.roots)?;
+        for path in &hidden {
+            // What is not shown at all need not be covered.
+            if path.is_dir() {
+                cover(path, Contents::Nothing)?;
             }
-            let is_directory = rustix::fs::fstat(&tree)
-                .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
-                .map_err(failed("look at", &path))?;
-            if is_directory {
-                directory(&path)?;
-                shown.push(path.clone());
-            } else {
-                path.parent().map_or(Ok(()), directory)?;
-                place_for(&path)?;
-            }
-            attach(&tree, &path)?;
         }
-        Ok(())
+        inner.show(&hidden)
     }
 
     /// Puts devices and files into the namespace of a running QEMU.
@@ -148,10 +171,11 @@ impl View {
                 nodes.push((path, node));
             }
         }
-        let mut trees = Vec::new();
-        for path in self.kept.iter().flat_map(|path| places(path)) {
-            let tree = clone(&path, Depth::One).map_err(io::Error::other)?;
-            trees.push((path, tree));
+        let (mut trees, mut links) = (Vec::new(), BTreeMap::new());
+        for trail in self.kept.iter().filter_map(|path| Trail::of(path)) {
+            let tree = clone(&trail.end, Depth::One).map_err(io::Error::other)?;
+            trees.push((trail.end, tree));
+            links.extend(trail.links);
         }
         unshare(UnshareFlags::FS)?;
         let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
@@ -161,21 +185,21 @@ impl View {
                 node.make(path).map_err(io::Error::other)?;
             }
         }
+        for (link, target) in &links {
+            make_link(link, target).map_err(io::Error::other)?;
+        }
         for (path, tree) in trees {
             let seen = fs::metadata(&path).map(|found| (found.dev(), found.ino()));
             let meant = rustix::fs::fstat(&tree).map(|stat| (stat.st_dev, stat.st_ino))?;
-            if seen.is_ok_and(|seen| seen == meant) {
-                continue;
+            if !seen.is_ok_and(|seen| seen == meant) {
+                attach(&tree, &path, Target::File).map_err(io::Error::other)?;
             }
-            path.parent().map_or(Ok(()), directory).map_err(io::Error::other)?;
-            place_for(&path).map_err(io::Error::other)?;
-            attach(&tree, &path).map_err(io::Error::other)?;
         }
         Ok(())
     }
 
-    /// The directories to cover, without those inside others and those that are not there.
-    fn covers(&self) -> BTreeSet<PathBuf> {
+    /// What is hidden, without directories inside others and those that are not there.
+    fn hidden(&self) -> Vec<PathBuf> {
         let there: BTreeSet<PathBuf> =
             self.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let inside = |path: &Path| path.ancestors().skip(1).any(|above| there.contains(above));
@@ -183,14 +207,71 @@ impl View {
     }
 }
 
-/// Where a file that is there must be for its path to lead to it: where it lies, and where the last link to it lies.
-fn places(path: &Path) -> BTreeSet<PathBuf> {
-    let named = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
-    match path.canonicalize() {
-        Ok(real) => named().into_iter().chain([real]).collect(),
-        Err(_) => BTreeSet::new(),
+/// What is kept of covered directories.
+#[derive(Debug, Default)]
+struct Kept {
+    trees: BTreeMap<PathBuf, OwnedFd>,
+    /// Where there are links, and to what.
+    links: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl Kept {
+    /// Puts it back into the directories, which are covered.
+    fn show(self, covered: &[PathBuf]) -> Result<(), ViewError> {
+        let mut shown: Vec<PathBuf> = Vec::new();
+        for (path, tree) in self.trees {
+            // What is shown with its directory is there.
+            if shown.iter().any(|directory| path.starts_with(directory)) {
+                continue;
+            }
+            let is_directory = rustix::fs::fstat(&tree)
+                .map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+                .map_err(failed("look at", &path))?;
+            if is_directory {
+                shown.push(path.clone());
+            }
+            attach(&tree, &path, if is_directory { Target::Directory } else { Target::File })?;
+        }
+        let is_inside = |link: &Path, directories: &[PathBuf]| {
+            directories.iter().any(|directory| link.starts_with(directory))
+        };
+        for (link, target) in &self.links {
+            if is_inside(link, covered) && !is_inside(link, &shown) {
+                make_link(link, target)?;
+            }
+        }
+        Ok(())
     }
 }
+
+/// The way to a file that is there: the links on it, each with what it leads to, and where it ends.
+#[derive(Debug, PartialEq, Eq)]
+struct Trail {
+    links: Vec<(PathBuf, PathBuf)>,
+    end: PathBuf,
+}
+
+impl Trail {
+    fn of(path: &Path) -> Option<Self> {
+        let end = path.canonicalize().ok()?;
+        let (mut links, mut here) = (Vec::new(), path.to_owned());
+        for _ in 0..MOST_LINKS {
+            // The first link on the way; the directory that it is in has its real name.
+            let mut above: Vec<&Path> = here.ancestors().collect();
+            above.reverse();
+            let link = above.into_iter().find_map(|step| Some((step.to_owned(), fs::read_link(step).ok()?)));
+            let Some((link, target)) = link else { break };
+            let rest = here.strip_prefix(&link).ok()?.to_owned();
+            let directory = link.parent()?.canonicalize().ok()?;
+            here = directory.join(&target).join(rest);
+            links.push((directory.join(link.file_name()?), target));
+        }
+        Some(Self { links, end })
+    }
+}
+
+/// As many as the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// A device file as it is to be made.
 enum Node {
@@ -242,10 +323,7 @@ impl Node {
                 make_node(path, kind, device, mode)?;
                 chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed("give", path))
             }
-            Self::Same(tree) => {
-                place_for(path)?;
-                attach(&tree, path)
-            }
+            Self::Same(tree) => attach(&tree, path, Target::File),
         }
     }
 }
@@ -306,28 +384,76 @@ fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, ViewError> {
     rustix::mount::open_tree(CWD, path, flags).map_err(failed("keep", path))
 }
 
-/// Makes a file to attach another to. What is there already may be somebody's disk: it is left as it is.
-fn place_for(path: &Path) -> Result<(), ViewError> {
-    match fs::File::create_new(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", path)(error)),
+/// What a mount is attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    File,
+    Directory,
+}
+
+/// Attaches a mount to a path, which is made if need be; what is there already may be somebody's disk, and is left as it
+/// is. No link is followed: a QEMU that runs may have put some where it may write.
+fn attach(tree: &OwnedFd, path: &Path, target: Target) -> Result<(), ViewError> {
+    let (directory, name) = spot(path)?;
+    let made = match target {
+        Target::Directory => make_directory(&directory, name),
+        Target::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(&directory, name, flags, Mode::RUSR | Mode::WUSR).map(drop)
+        }
+    };
+    match made {
+        Err(error) if error != rustix::io::Errno::EXIST => return Err(failed("make", path)(error)),
+        _ => {}
+    }
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(tree.as_fd(), "", &directory, name, flags).map_err(failed("keep", path))
+}
+
+/// Makes a link where there is nothing.
+fn make_link(link: &Path, target: &Path) -> Result<(), ViewError> {
+    let (directory, name) = spot(link)?;
+    match rustix::fs::symlinkat(target, &directory, name) {
+        Err(error) if error != rustix::io::Errno::EXIST => Err(failed("make", link)(error)),
         _ => Ok(()),
     }
 }
 
-fn attach(tree: &OwnedFd, path: &Path) -> Result<(), ViewError> {
-    rustix::mount::move_mount(tree.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .map_err(failed("keep", path))
+/// The directory of a path without links, made where it is missing, and the name in it.
+fn spot(path: &Path) -> Result<(OwnedFd, &OsStr), ViewError> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput).map_err(failed("keep", path))?;
+    let parent = path.parent().unwrap_or_else(|| Path::new("/"));
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut here = openat(CWD, "/", flags, Mode::empty()).map_err(failed("enter", path))?;
+    for step in parent.components().filter(|step| *step != Component::RootDir) {
+        let step = step.as_os_str();
+        here = match openat(&here, step, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => {
+                make_directory(&here, step).map_err(failed("make", parent))?;
+                openat(&here, step, flags, Mode::empty())
+            }
+            opened => opened,
+        }
+        .map_err(failed("enter", parent))?;
+    }
+    Ok((here, name))
 }
 
-/// Makes a directory that may be entered, and those above it.
+/// Makes a directory that may be entered, and not be listed, whatever the umask is.
+fn make_directory(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+    let mode = Mode::from_raw_mode(0o711);
+    rustix::fs::mkdirat(directory, name, mode)?;
+    let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::fchmod(openat(directory, name, flags, Mode::empty())?, mode)
+}
+
+/// Makes the directory, and those above it.
 fn directory(path: &Path) -> Result<(), ViewError> {
-    let mut above: Vec<&Path> = path.ancestors().take_while(|path| !path.is_dir()).collect();
-    while let Some(path) = above.pop() {
-        fs::create_dir(path).map_err(failed("make", path))?;
-        // Whatever the umask is.
-        rustix::fs::chmod(path, Mode::from_raw_mode(0o711)).map_err(failed("make", path))?;
+    if path.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    let (above, name) = spot(path)?;
+    make_directory(&above, name).map_err(failed("make", path))
 }
 
 /// Devices and set-user-id programs mean nothing anywhere in the namespace. Kernels before 5.12 cannot say so for all
@@ -368,6 +494,11 @@ pub(super) fn is_everybodys(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
 }
 
+/// Whether it is a directory like /tmp, where everybody may write.
+pub(super) fn is_shared(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|found| found.mode() & 0o002 != 0)
+}
+
 /// The topmost directories above these paths that the account may not enter.
 pub(super) fn closed_to<'p>(
     account: &Account,
@@ -375,7 +506,8 @@ pub(super) fn closed_to<'p>(
 ) -> BTreeSet<PathBuf> {
     let mut closed = BTreeSet::new();
     for path in paths {
-        for path in places(path) {
+        let Some(Trail { end, links }) = Trail::of(path) else { continue };
+        for path in links.iter().map(|(link, _)| link).chain([&end]) {
             let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
             above.reverse();
             let first = above.into_iter().find(|directory| !may_enter(account, directory));
@@ -387,7 +519,7 @@ pub(super) fn closed_to<'p>(
 }
 
 /// By the mode alone: whom an access list lets in on top of that may enter all the same.
-pub(super) fn may_enter(account: &Account, directory: &Path) -> bool {
+fn may_enter(account: &Account, directory: &Path) -> bool {
     let Ok(found) = fs::metadata(directory) else { return true };
     let class = if found.uid() == account.uid.as_raw() {
         found.mode() >> 6
@@ -412,8 +544,8 @@ mod tests {
         fs::create_dir_all(here.join("a/b")).unwrap();
         fs::create_dir_all(here.join("c")).unwrap();
         let hidden = ["a/b", "a", "c", "missing"].map(|name| here.join(name)).to_vec();
-        let covers = View { hidden, ..View::default() }.covers();
-        assert_eq!(covers, BTreeSet::from([here.join("a"), here.join("c")]));
+        let hidden = View { hidden, ..View::default() }.hidden();
+        assert_eq!(hidden, [here.join("a"), here.join("c")]);
     }
 
     #[test]
@@ -435,13 +567,20 @@ mod tests {
     fn a_namespace_has_what_is_kept_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let here = directory.path().canonicalize().unwrap();
-        fs::create_dir_all(here.join("state/sub")).unwrap();
-        for name in ["state/secret", "state/sub/own", "elsewhere"] {
+        for name in ["state/sub", "top/around/hidden", "top/real", "top/links"] {
+            fs::create_dir_all(here.join(name)).unwrap();
+        }
+        let files = ["state/secret", "state/sub/own", "top/real/own", "top/real/other", "top/around/all"];
+        for name in files.into_iter().chain(["top/around/hidden/own", "top/around/hidden/other"]) {
             fs::write(here.join(name), name).unwrap();
         }
+        std::os::unix::fs::symlink("../real", here.join("top/links/one")).unwrap();
+        std::os::unix::fs::symlink("links/one/own", here.join("top/two")).unwrap();
+        let kept = ["state/sub/own", "top/two", "top/around", "top/around/hidden/own"];
         let view = View {
-            hidden: vec![here.join("state")],
-            kept: vec![here.join("state/sub/own")],
+            roots: vec![here.join("top")],
+            hidden: vec![here.join("state"), here.join("top/around/hidden")],
+            kept: kept.map(|name| here.join(name)).into(),
             devices: vec!["/dev/no-such-device".into()],
             ..View::default()
         };
@@ -455,6 +594,10 @@ mod tests {
                     let own = fs::read_to_string(here.join("state/sub/own")).unwrap();
                     let null = fs::write("/dev/null", "x").is_ok();
                     let terminal = fs::File::open("/dev/ptmx").is_ok();
+                    assert_eq!(fs::read_to_string(here.join("top/two")).unwrap(), "top/real/own");
+                    let there = ["top", "top/links", "top/real", "top/around", "top/around/hidden"]
+                        .map(|name| Vec::from_iter(list(&here.join(name))).join(" "));
+                    assert_eq!(there, ["around links real two", "one", "own", "all hidden", "own"]);
                     (list(&here.join("state")), own, list(Path::new("/dev")), null, terminal)
                 })
             };

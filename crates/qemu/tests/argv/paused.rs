@@ -16,7 +16,7 @@ use qemu::plan::Plan;
 use serde_json::{Value, json};
 
 /// No answer of QEMU's takes longer, even on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A QEMU that answers; it ends however the test ends.
 pub(crate) struct Paused {

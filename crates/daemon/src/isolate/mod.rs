@@ -142,7 +142,7 @@ impl Isolation {
         };
         let hidden = vec![paths.state.clone(), paths.run.clone(), paths.log.clone(), paths.cache.clone()];
         let owners = owners_of(paths);
-        let Settings { namespaces, visible, .. } = settings.clone();
+        let (namespaces, visible) = (settings.namespaces, settings.visible.clone());
         Self { level: Level::Own(Own { account, namespaces, hidden, visible, owners }) }
     }
 
@@ -393,7 +393,7 @@ fn groups(devices: &[PathBuf]) -> Vec<Gid> {
 }
 
 /// A QEMU, with what lies beside it where it is not the distribution's.
-fn installation(emulator: &Path) -> impl Iterator<Item = PathBuf> {
+fn installation(emulator: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let real = emulator.canonicalize().unwrap_or_else(|_| emulator.to_owned());
     let beside = real.parent().map(|directory| match directory.parent() {
         Some(prefix) if prefix.join("share/qemu").is_dir() => prefix,
@@ -401,7 +401,7 @@ fn installation(emulator: &Path) -> impl Iterator<Item = PathBuf> {
     });
     // Of a directory that is everybody's the program alone.
     let beside = beside.filter(|directory| directory.ancestors().count() > 2 && !view::is_shared(directory));
-    [emulator.to_owned()].into_iter().chain(beside.map(Path::to_owned)).collect::<Vec<_>>().into_iter()
+    [emulator.to_owned()].into_iter().chain(beside.map(Path::to_owned))
 }
 
 /// What QEMU opens of the host without being told: how names are resolved, and modules that an upgrade of its package

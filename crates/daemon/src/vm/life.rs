@@ -62,6 +62,17 @@ pub struct UnsupportedReaction {
     pub action: &'static str,
 }
 
+impl Reaction {
+    fn to(event: &'static str, action: LifecycleAction) -> Result<Self, UnsupportedReaction> {
+        match action {
+            LifecycleAction::Destroy => Ok(Self::Destroy),
+            LifecycleAction::Restart => Ok(Self::Restart),
+            LifecycleAction::Preserve => Ok(Self::Preserve),
+            LifecycleAction::RenameRestart => Err(UnsupportedReaction { event, action: action.word() }),
+        }
+    }
+}
+
 impl Reactions {
     /// What libvirt does where a domain says nothing.
     pub const USUAL: Self = Self {
@@ -73,21 +84,24 @@ impl Reactions {
 
     /// What the domain says.
     pub fn of(domain: &Domain) -> Result<Self, UnsupportedReaction> {
-        let lifecycle = |event, action: Option<LifecycleAction>, usual| match action {
-            None => Ok(usual),
-            Some(LifecycleAction::Destroy) => Ok(Reaction::Destroy),
-            Some(LifecycleAction::Restart) => Ok(Reaction::Restart),
-            Some(LifecycleAction::Preserve) => Ok(Reaction::Preserve),
-            Some(action @ LifecycleAction::RenameRestart) => {
-                Err(UnsupportedReaction { event, action: action.word() })
-            }
-        };
-        let usual = Self {
-            poweroff: lifecycle("on_poweroff", domain.on_poweroff, Self::USUAL.poweroff)?,
-            reboot: lifecycle("on_reboot", domain.on_reboot, Self::USUAL.reboot)?,
-            ..Self::USUAL
-        };
-        domain.on_crash.map_or(Ok(usual), |action| usual.on_crash(action))
+        let mut reactions = Self::USUAL;
+        if let Some(action) = domain.on_poweroff {
+            reactions = reactions.on_poweroff(action)?;
+        }
+        if let Some(action) = domain.on_reboot {
+            reactions = reactions.on_reboot(action)?;
+        }
+        domain.on_crash.map_or(Ok(reactions), |action| reactions.on_crash(action))
+    }
+
+    /// The same with another `on_poweroff`.
+    pub fn on_poweroff(self, action: LifecycleAction) -> Result<Self, UnsupportedReaction> {
+        Ok(Self { poweroff: Reaction::to("on_poweroff", action)?, ..self })
+    }
+
+    /// The same with another `on_reboot`.
+    pub fn on_reboot(self, action: LifecycleAction) -> Result<Self, UnsupportedReaction> {
+        Ok(Self { reboot: Reaction::to("on_reboot", action)?, ..self })
     }
 
     /// The same with another `on_crash`.

@@ -14,7 +14,7 @@ use crate::guest_log;
 use crate::service::domain::{affect, blocking, define, exclusively, only_flags};
 use crate::service::domains::Vm;
 use crate::service::{Failure, Service, agent};
-use crate::vm::{Guest, How, Reaction};
+use crate::vm::{Guest, How};
 use domain::model::{CrashAction, LifecycleAction};
 
 /// How long somebody waits for a guest that is to end in order.
@@ -192,51 +192,50 @@ pub(in crate::service) async fn wake_up(vm: Arc<Vm>, flags: u32) -> Result<(), F
 /// What somebody wants to become of a guest: `virDomainLifecycle` and `virDomainLifecycleAction`.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    Poweroff(LifecycleAction, Reaction),
-    Reboot(LifecycleAction, Reaction),
+    Poweroff(LifecycleAction),
+    Reboot(LifecycleAction),
     Crash(CrashAction),
 }
 
 impl Change {
     fn of(kind: u32, action: u32) -> Result<Self, Failure> {
-        let unknown = |what: &str, number: u32| {
-            Err(Box::new(RemoteError::invalid_arg(format!("there is no lifecycle {what} {number}"))))
-        };
+        let unknown =
+            |what, number| RemoteError::invalid_arg(format!("there is no lifecycle {what} {number}")).into();
         let plain = |event: &str| match action {
-            0 => Ok((LifecycleAction::Destroy, Reaction::Destroy)),
-            1 => Ok((LifecycleAction::Restart, Reaction::Restart)),
-            3 => Ok((LifecycleAction::Preserve, Reaction::Preserve)),
+            0 => Ok(LifecycleAction::Destroy),
+            1 => Ok(LifecycleAction::Restart),
+            3 => Ok(LifecycleAction::Preserve),
             // libvirt's words.
             4 | 5 => {
                 let action = if action == 4 { "coredump-destroy" } else { "coredump-restart" };
                 let detail = format!("Lifecycle event '{event}' doesn't support '{action}' action");
                 Err(Box::new(RemoteError::config_unsupported(detail)))
             }
-            other => Err(Box::new(RemoteError::invalid_arg(format!("there is no lifecycle action {other}")))),
+            other => Err(unknown("action", other)),
         };
         if action == 2 {
             return Err(Box::new(RemoteError::config_unsupported(define::NO_NEW_NAME)));
         }
         Ok(match kind {
-            0 => plain("poweroff").map(|(action, reaction)| Self::Poweroff(action, reaction))?,
-            1 => plain("reboot").map(|(action, reaction)| Self::Reboot(action, reaction))?,
+            0 => Self::Poweroff(plain("poweroff")?),
+            1 => Self::Reboot(plain("reboot")?),
             2 => Self::Crash(match action {
                 0 => CrashAction::Destroy,
                 1 => CrashAction::Restart,
                 3 => CrashAction::Preserve,
                 4 => CrashAction::CoredumpDestroy,
                 5 => CrashAction::CoredumpRestart,
-                other => return unknown("action", other),
+                other => return Err(unknown("action", other)),
             }),
-            other => return unknown("type", other),
+            other => return Err(unknown("type", other)),
         })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "a change of a domain may fail")]
     fn apply(self, domain: &mut domain::Domain) -> Result<(), Failure> {
         match self {
-            Self::Poweroff(action, _) => domain.on_poweroff = Some(action),
-            Self::Reboot(action, _) => domain.on_reboot = Some(action),
+            Self::Poweroff(action) => domain.on_poweroff = Some(action),
+            Self::Reboot(action) => domain.on_reboot = Some(action),
             Self::Crash(action) => domain.on_crash = Some(action),
         }
         Ok(())
@@ -261,11 +260,14 @@ pub(in crate::service) async fn set_lifecycle_action(
         let its = Arc::clone(&vm);
         blocking(move || its.change_live(|live| change.apply(live))).await?;
         guest
-            .react(|reactions| match change {
-                Change::Poweroff(_, reaction) => reactions.poweroff = reaction,
-                Change::Reboot(_, reaction) => reactions.reboot = reaction,
+            .react(|reactions| {
+                let changed = match change {
+                    Change::Poweroff(action) => reactions.on_poweroff(action),
+                    Change::Reboot(action) => reactions.on_reboot(action),
+                    Change::Crash(action) => reactions.on_crash(action),
+                };
                 // What no guest can have was refused before.
-                Change::Crash(action) => *reactions = reactions.on_crash(action).unwrap_or(*reactions),
+                *reactions = changed.unwrap_or(*reactions);
             })
             .await;
     }

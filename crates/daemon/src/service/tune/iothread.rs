@@ -21,6 +21,11 @@ use crate::vm::Guest;
 
 const IMPACT: u32 = LIVE | affect::CONFIG;
 
+/// The number in the domain of a thread with that id in QEMU.
+fn number(id: &str) -> Option<u32> {
+    id.strip_prefix("iothread")?.parse().ok()
+}
+
 /// The threads of a running guest by their numbers in the domain, with the host's numbers of them.
 async fn threads(guest: &Guest) -> Result<Vec<(u32, u32)>, Failure> {
     if guest.live().iothreads.count == 0 {
@@ -28,7 +33,6 @@ async fn threads(guest: &Guest) -> Result<Vec<(u32, u32)>, Failure> {
     }
     let told = guest.ask(QueryIothreads).await?;
     let hosts = proc::threads(guest.pid());
-    let number = |id: &str| id.strip_prefix("iothread")?.parse::<u32>().ok();
     let mut threads: Vec<(u32, u32)> = told
         .iter()
         .filter_map(|thread| Some((number(&thread.id)?, *hosts.get(&thread.thread_id)?)))
@@ -140,7 +144,6 @@ pub(crate) async fn figures(params: &mut Params, guest: &Guest) {
         return;
     }
     let Ok(mut told) = guest.ask(QueryIothreads).await else { return };
-    let number = |id: &str| id.strip_prefix("iothread").and_then(|id| id.parse::<u32>().ok());
     told.sort_by_key(|thread| number(&thread.id));
     params.add("iothread.count", u32::try_from(told.len()).unwrap_or(u32::MAX));
     for thread in &told {

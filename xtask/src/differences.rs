@@ -12,14 +12,16 @@ pub(crate) const PAGE: &str = "docs/libvirt-differences.md";
 const HEAD: &str = "\
 # Differences from libvirt
 
-The same lines are typed into an unmodified `virsh` against sevirt and against libvirtd 11.3, and the answers are compared
-(`cargo test -p cli --test virsh`):
+The same lines are typed into an unmodified `virsh` against sevirt and against libvirtd 11.3, in the lab, where both daemons
+have the same simulated secure processor, and the answers are compared (`cargo test -p cli --test virsh`):
 
-- [sev.virsh](../crates/cli/test_data/virsh/sev.virsh), libvirt's page on launch security line by line, in the lab, where both
-  daemons have the same simulated secure processor: the page's Q35 and i440fx guests are defined, started, report that SEV
-  is active, are shut down and undefined; a guest is reset; SEV-ES and SEV-SNP guests are launched;
-- [commands.virsh](../crates/cli/test_data/virsh/commands.virsh), every command, and
-  [options.virsh](../crates/cli/test_data/virsh/options.virsh), more of their options, on this machine.
+- [commands.virsh](../crates/cli/test_data/virsh/commands.virsh), every command, on small guests;
+- [options.virsh](../crates/cli/test_data/virsh/options.virsh), more of their options, devices plugged in and out;
+- [sev.virsh](../crates/cli/test_data/virsh/sev.virsh), libvirt's page on launch security line by line: its Q35 and i440fx
+  guests are defined, started, report that SEV is active, are shut down and undefined; guests are reset and rebooted; SEV-ES
+  and SEV-SNP guests are launched.
+
+The first two are typed on the machine itself as well, which has more processors and may have no SEV.
 
 A line that only one of the two prints fails the test, unless it is one of these. A row that nothing uses fails as well.
 
@@ -50,9 +52,9 @@ pub(crate) fn page(table: &str) -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
     let code = |text: &str| format!("<code>{}</code>", escaped(text));
     for row in &table.difference {
-        let lab = if row.place == "lab" { " (in the lab)" } else { "" };
+        let place = if row.place == "lab" { "" } else { " (outside of the lab)" };
         let (command, pattern) = (code(&row.command), code(&row.pattern));
-        writeln!(page, "| {command}{lab} | {pattern} | {} |", row.reason)?;
+        writeln!(page, "| {command}{place} | {pattern} | {} |", row.reason)?;
     }
     Ok(page)
 }
@@ -93,9 +95,10 @@ mod tests {
     #[test]
     fn a_row_survives_its_table() {
         let row =
-            "[[difference]]\nwhere = 'lab'\ncommand = 'virsh a|b'\npattern = '- *<x>'\nreason = 'why'\n";
+            "[[difference]]\nwhere = 'native'\ncommand = 'virsh a|b'\npattern = '- *<x>'\nreason = 'why'\n";
         let page = page(row).unwrap();
-        let wanted = "| <code>virsh a&#124;b</code> (in the lab) | <code>- \\*&lt;x></code> | why |\n";
+        let wanted =
+            "| <code>virsh a&#124;b</code> (outside of the lab) | <code>- \\*&lt;x></code> | why |\n";
         assert!(page.ends_with(wanted), "{page}");
     }
 }

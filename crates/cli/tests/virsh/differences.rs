@@ -28,7 +28,8 @@ struct Row {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// Where it occurs: in the script that runs everywhere, or in the lab's, on its simulated platform.
+    /// Which run must use it: `lab`, of all scripts on the simulated platform, or `native`, of what is typed outside. It
+    /// excuses lines in both.
     #[serde(rename = "where")]
     place: String,
     /// Matches the whole command.

@@ -6,7 +6,9 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -238,4 +240,66 @@ fn check_config_prints_what_is_in_force_or_what_is_wrong() {
     assert!(said.contains("line 3: [limits] has no key `client`"), "{said}");
     let missing = sevirt(&["daemon", "--check-config", "--config", "/nonexistent/a.toml"]);
     assert_eq!(missing.status.code(), Some(2));
+}
+
+/// libvirt's client tells the server of a user's session with flags that root's never has.
+#[test]
+fn a_users_own_daemon_serves_an_unmodified_virsh() {
+    const USER: u32 = 65534;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let is_root = rustix::process::geteuid().is_root();
+    let as_user = |program: &Path| {
+        let mut command = Command::new(program);
+        if is_root {
+            command.uid(USER).gid(USER);
+        }
+        command.current_dir(directory.path()).env("XDG_RUNTIME_DIR", directory.path());
+        for (name, place) in [("HOME", "home"), ("XDG_CONFIG_HOME", "config"), ("XDG_STATE_HOME", "state")] {
+            command.env(name, at(place));
+        }
+        command.env("XDG_CACHE_HOME", at("cache"));
+        command
+    };
+    // The one that was built may lie where only root looks.
+    let program = at("bin");
+    fs::copy(SEVIRT, &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    if is_root {
+        chown(directory.path(), Some(USER), Some(USER)).unwrap();
+    }
+
+    let notified = UnixDatagram::bind(at("notify")).unwrap();
+    fs::set_permissions(at("notify"), fs::Permissions::from_mode(0o777)).unwrap();
+    notified.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut daemon = as_user(&program);
+    daemon.args(["daemon", "--session"]).env("NOTIFY_SOCKET", at("notify"));
+    let log = fs::File::create(at("log")).unwrap();
+    let mut daemon = daemon.stderr(log).spawn().unwrap();
+    let ready = notified.recv(&mut [0; 256]);
+
+    let domain = "<domain type='qemu'><name>mine</name><memory unit='MiB'>64</memory>\
+                  <os><type arch='x86_64' machine='q35'>hvm</type></os></domain>";
+    fs::write(at("mine.xml"), domain).unwrap();
+    let uri = format!("qemu+unix:///session?socket={}", at("sevirt/sevirt-sock").display());
+    let lines = ["define mine.xml", "start mine", "domstate mine", "destroy mine", "undefine mine"];
+    let said = lines.map(|line| {
+        let typed = as_user(Path::new("virsh")).args(["-c", &uri]).args(line.split(' ')).output();
+        let typed = typed.unwrap();
+        let text = [typed.stdout, typed.stderr].concat();
+        String::from_utf8_lossy(&text).trim().to_owned()
+    });
+    let pid = Pid::from_raw(i32::try_from(daemon.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    let log = fs::read_to_string(at("log")).unwrap();
+    ready.unwrap_or_else(|error| panic!("{error}\n{log}"));
+    let expected = [
+        "Domain 'mine' defined from mine.xml",
+        "Domain 'mine' started",
+        "running",
+        "Domain 'mine' destroyed",
+        "Domain 'mine' has been undefined",
+    ];
+    assert_eq!(said, expected, "{log}");
 }

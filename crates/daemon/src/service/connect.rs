@@ -11,10 +11,9 @@ use rpc::remote::{Procedure, domain, network, node, storage};
 use super::events::{Only, Topic};
 use super::{Client, Failure, Service};
 
-/// `VIR_CONNECT_RO`
+/// `VIR_CONNECT_RO`; the other flags are the client's notes to itself. libvirt's client sends those too: that it looks
+/// for the socket of a user (2), and would start a user's daemon (4).
 const READ_ONLY: u32 = 1;
-/// `VIR_CONNECT_NO_ALIASES`
-const NO_ALIASES: u32 = 2;
 
 /// How the client is to authenticate. Who may call is already known: the kernel has said who it is. Who may not is
 /// sent to polkit, whose answer says why.
@@ -37,10 +36,6 @@ pub(super) fn auth_polkit(service: &Service, client: &Client) -> Result<i32, Fai
 pub(super) fn open(service: &Service, client: &Client, args: &OpenArgs<'_>) -> Result<(), Failure> {
     if let Some(name) = args.name.as_deref().filter(|name| !name.is_empty()) {
         served(service.paths.uri(), name)?;
-    }
-    if args.flags & !(READ_ONLY | NO_ALIASES) != 0 {
-        let flags = args.flags;
-        return Err(Box::new(RemoteError::invalid_arg(format!("unsupported flags ({flags:#x}) in open"))));
     }
     if args.flags & READ_ONLY != 0 {
         client.only_reads();

@@ -88,6 +88,8 @@ const VOLATILE: &[(&str, &str, &str)] = &[
     ("freecell", r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
     ("pool-dumpxml", r"<(allocation|available) unit='bytes'>\d+", "<${1} unit='bytes'>BYTES"),
     ("vcpuinfo", r"(?m)^(CPU: +)\d+$", "${1}NUMBER"),
+    // A processor's clock follows its load, and each lab's kernel measures it anew.
+    ("nodeinfo", r"(?m)^(CPU frequency: +)\d+ MHz$", "${1}NUMBER MHz"),
     // How far a small file's blocks have reached the disk.
     ("domblkinfo", r"(Allocation: +|sda +1048576 +)(?:4096|8192|[48]\.000 KiB)", "${1}BLOCKS"),
     ("domstats", r"(?m)^(  block\.0\.(?:allocation|physical))=\d+$", "${1}=BLOCKS"),

@@ -24,6 +24,8 @@ use super::state::{Answer, Event, Query};
 const HELD_BACK: usize = 256;
 /// How many bytes may wait for QEMU to read them.
 const UNREAD: usize = 16 << 20;
+/// How many questions may wait for an answer. One whose asker has given up counts, for its answer may still come.
+const UNANSWERED: usize = 1024;
 
 /// A question of somebody else's, and where its outcome goes.
 #[derive(Debug)]
@@ -112,7 +114,8 @@ impl Monitor {
 
     /// Sends somebody else's question, once QEMU takes any. One that cannot be sent is dropped, which its asker sees.
     pub(super) fn pass_on(&mut self, question: Question) {
-        if question.reply.is_closed() || self.unsent.len() > UNREAD {
+        let is_full = self.unsent.len() > UNREAD || self.waiting.len() >= UNANSWERED;
+        if question.reply.is_closed() || is_full {
             return;
         }
         if !self.negotiated {
@@ -303,4 +306,31 @@ fn life_event(event: &qmp::Event) -> Option<Event> {
         // It is looked at by those who listen.
         _ => Event::Heard,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_qemu_that_answers_nothing_is_not_asked_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("monitor.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut monitor = Monitor::connect(&path).unwrap();
+        let (_qemu, _) = listener.accept().unwrap();
+        monitor.negotiated = true;
+        let questions = (0..2 * UNANSWERED).map(|_| {
+            let (reply, outcome) = oneshot::channel();
+            let message = Map::from_iter([("execute".into(), "query-status".into())]);
+            monitor.pass_on(Question { message, fd: None, reply });
+            outcome
+        });
+        let mut outcomes: Vec<_> = questions.collect();
+        assert_eq!(monitor.waiting.len(), UNANSWERED);
+        // Who is not heard learns so, and does not wait.
+        let refused = outcomes.iter_mut().filter_map(|outcome| outcome.try_recv().err());
+        let refused = refused.filter(|error| *error == oneshot::error::TryRecvError::Closed).count();
+        assert_eq!(refused, UNANSWERED);
+    }
 }

@@ -1,7 +1,8 @@
 //! The framing of QMP: one JSON object a line, replies matched to commands by `id`, every size capped.
 //!
 //! QEMU is the less trusted side here (a guest may have taken it over), so a line that never ends, a reply to a
-//! command that was never sent, or a second reply to one that was, ends the conversation with an error.
+//! command that was never sent, a second reply to one that was, or a second greeting ends the conversation with an
+//! error.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,7 @@ pub struct Codec {
     scanned: usize,
     next_id: u64,
     waiting: BTreeSet<u64>,
+    greeted: bool,
 }
 
 /// One message from QEMU.
@@ -69,6 +71,8 @@ pub enum CodecError {
     NotQmp(String),
     #[error("QMP reply to a command that is not waiting (id {0})")]
     NotWaiting(String),
+    #[error("QMP greeting on a connection that has had one")]
+    GreetedTwice,
 }
 
 impl Codec {
@@ -141,6 +145,10 @@ impl Codec {
     fn read(&mut self, line: &[u8]) -> Result<Incoming, CodecError> {
         let mut message: Map<String, Value> = serde_json::from_slice(line).map_err(CodecError::NotJson)?;
         if let Some(greeting) = message.remove("QMP") {
+            // Each greeting is answered, so a peer that greets without end would be answered without end.
+            if std::mem::replace(&mut self.greeted, true) {
+                return Err(CodecError::GreetedTwice);
+            }
             return Greeting::deserialize(greeting).map(Incoming::Greeting).map_err(CodecError::NotJson);
         }
         if let Some(name) = message.get("event").and_then(Value::as_str) {
@@ -257,6 +265,7 @@ mod tests {
         refused(b"{\"return\": {}, \"id\": 7}\n", "QMP reply to a command that is not waiting (id 7)");
         let twice = b"{\"return\": {}, \"id\": 0}\n{\"return\": {}, \"id\": 0}\n";
         refused(twice, "QMP reply to a command that is not waiting (id 0)");
+        refused(&GREETING.repeat(2), "QMP greeting on a connection that has had one");
     }
 
     #[test]

@@ -30,7 +30,7 @@ test: peers ## Run every test, the lab's included
 bench: peers build ## Measure against the peers, in the same run
 	@PATH="$(BIN):$$PATH" scripts/bench.sh
 
-soak: build ## The long runs: an hour of each fuzzer, ten lab starts in a row
+soak: build ## The long runs: an hour of each fuzzer, 500 kills of the daemon, ten lab starts in a row
 	@PATH="$(BIN):$$PATH" scripts/soak.sh
 
 docs: ## Write the generated pages anew

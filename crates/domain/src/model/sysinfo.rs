@@ -12,6 +12,14 @@ pub enum Sysinfo {
 }
 
 impl Sysinfo {
+    /// The SMBIOS tables, where these are those.
+    pub fn smbios(&self) -> Option<&Smbios> {
+        match self {
+            Self::Smbios(smbios) => Some(smbios),
+            Self::FwCfg(_) => None,
+        }
+    }
+
     /// The host's files that the guest gets.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         let entries = match self {

@@ -4,7 +4,7 @@ use domain::{
     Domain,
     model::{
         Keyword,
-        sysinfo::{Entries, FwCfgContent, Smbios, SmbiosMode, Sysinfo, SystemEntry},
+        sysinfo::{Entries, FwCfgContent, SmbiosMode, Sysinfo, SystemEntry},
     },
 };
 
@@ -16,7 +16,8 @@ pub(crate) fn tables(domain: &Domain, here: &Surroundings) -> Result<Vec<Argumen
     let smbios = match domain.os.smbios {
         None | Some(SmbiosMode::Emulate) => return Ok(Vec::new()),
         Some(SmbiosMode::Sysinfo) => {
-            let own = described(domain).ok_or_else(|| PlanError::NoSysinfo { name: domain.name.clone() })?;
+            let own = domain.sysinfo.iter().find_map(Sysinfo::smbios);
+            let own = own.ok_or_else(|| PlanError::NoSysinfo { name: domain.name.clone() })?;
             own.clone()
         }
         Some(SmbiosMode::Host) => {
@@ -40,14 +41,6 @@ pub(crate) fn tables(domain: &Domain, here: &Surroundings) -> Result<Vec<Argumen
         tables.push(strings.fold(of_type("11"), |value, string| value.with("value", string)));
     }
     Ok(tables.into_iter().map(|value| Argument::pairs("-smbios", value)).collect())
-}
-
-/// The tables that the domain brings.
-fn described(domain: &Domain) -> Option<&Smbios> {
-    domain.sysinfo.iter().find_map(|sysinfo| match sysinfo {
-        Sysinfo::Smbios(smbios) => Some(smbios),
-        Sysinfo::FwCfg(_) => None,
-    })
 }
 
 fn table<K: Keyword + Ord>(start: KeyValues, entries: &Entries<K>) -> Option<KeyValues> {

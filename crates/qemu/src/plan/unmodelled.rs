@@ -10,7 +10,7 @@ use domain::{
         graphics::{GraphicsKind, VideoDriver},
         interface::{InterfaceSource, LinkState},
         launch_security::LaunchSecurity,
-        sysinfo::{SmbiosMode, Sysinfo},
+        sysinfo::SmbiosMode,
     },
 };
 
@@ -26,7 +26,7 @@ pub(crate) fn unmodelled(domain: &Domain, here: &Surroundings) -> Vec<String> {
     interfaces(domain, here, &mut list);
     displays(domain, here, &mut list);
     let unused = domain.os.smbios != Some(SmbiosMode::Sysinfo)
-        && domain.sysinfo.iter().any(|sysinfo| matches!(sysinfo, Sysinfo::Smbios(_)));
+        && domain.sysinfo.iter().any(|sysinfo| sysinfo.smbios().is_some());
     add(&mut list, unused, "sysinfo smbios: the guest gets it only with <smbios mode='sysinfo'/> in <os>");
     let features = &domain.features;
     let is_off = |switch: Option<Switch>| switch == Some(Switch::Off);

@@ -143,11 +143,7 @@ fn tables(subject: &Subject<'_>) -> Option<Refusal> {
     if subject.domain.os.smbios != Some(SmbiosMode::Sysinfo) {
         return None;
     }
-    let own = subject.domain.sysinfo.iter().find_map(|sysinfo| match sysinfo {
-        Sysinfo::Smbios(smbios) => Some(smbios),
-        Sysinfo::FwCfg(_) => None,
-    });
-    let Some(own) = own else {
+    let Some(own) = subject.domain.sysinfo.iter().find_map(Sysinfo::smbios) else {
         let what = "`<smbios mode='sysinfo'/>` without `<sysinfo type='smbios'>`";
         return Some(refusal(mode, what, "bring the tables, or leave `<smbios>` out"));
     };

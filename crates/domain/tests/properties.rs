@@ -361,3 +361,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_known_of_a_board_stays_there_beside_an_empty_board() {
+    let board = "<baseBoard><entry name='asset' a='1'>x</entry><entry name='other'>y</entry></baseBoard>";
+    let text = format!(
+        "<domain type='kvm'><name>a</name><memory>65536</memory><os><type>hvm</type></os>\
+         <sysinfo type='smbios'><baseBoard/>{board}</sysinfo></domain>"
+    );
+    let once = read(&text).print();
+    let entries = "<entry name='asset' a='1'>x</entry>\n      <entry name='other'>y</entry>";
+    assert!(once.contains(entries), "{once}");
+    assert_eq!(read(&once).print(), once);
+}

@@ -237,7 +237,10 @@ impl Node {
                 out.push('>');
                 for child in children {
                     match child {
-                        Child::Node(node) => node.print_into(out, 0),
+                        Child::Node(node) => {
+                            node.print_into(out, 0);
+                            out.truncate(out.trim_end_matches('\n').len());
+                        }
                         Child::Raw(raw) => raw.print_into(out, &"  ".repeat(depth)),
                     }
                 }

@@ -48,15 +48,9 @@ fn read_smbios(reader: &Reader<'_, '_>, domain: &mut Domain, uuid_is_written: bo
             .children("baseBoard")
             .filter_map(|board| {
                 let entries = read_plain_entries(&board);
+                // One that tells the guest nothing stays as it is, beside the boards.
                 if entries.is_empty() {
-                    // It tells the guest nothing; what is not understood of it stays.
-                    let has_more = board.element().attributes().next().is_some()
-                        || board.element().children().next().is_some();
-                    if has_more {
-                        board.leave();
-                    } else {
-                        board.settle();
-                    }
+                    board.leave();
                     return None;
                 }
                 Some(entries)

@@ -9,7 +9,7 @@ set -eu
 
 if [ "${SEVIRT_PRIVATE_LIBVIRT-}" != yes ]; then
     # The first process of the new PID namespace is a shell, which reaps what libvirtd leaves to it.
-    SEVIRT_PRIVATE_LIBVIRT=yes exec unshare --mount --propagation private --pid --fork --mount-proc "$0" "$@"
+    SEVIRT_PRIVATE_LIBVIRT=yes exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$@"
 fi
 for directory in /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /run/libvirt \
     /etc/sevirt /var/lib/sevirt /var/cache/sevirt /var/log/sevirt /run/sevirt; do

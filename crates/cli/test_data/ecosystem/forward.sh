@@ -3,13 +3,20 @@
 set -u
 sevirt=$1 place=$2
 ip link set lo up
-libvirtd --daemon --timeout 0
+# Whatever is not answered is said to be, and by whom.
+bounded() {
+    timeout --kill-after 5 30 "$@"
+    status=$?
+    [ "$status" -lt 124 ] || { echo "no answer within 30 s: $*"; cat "$place/said"; ps -eo pid,stat,wchan:20,args; }
+    return "$status"
+}
+bounded libvirtd --daemon --timeout 0
 printf '[forward]\nnetwork = "/run/libvirt/libvirt-sock"\nstorage = "/run/libvirt/libvirt-sock"\n' >"$place/sevirtd.toml"
 "$sevirt" daemon --state-dir "$place" 2>"$place/said" &
 daemon=$!
 uri="qemu:///system?socket=$place/run/sevirt-sock"
-ours() { virsh -q -c "$uri" "$@" 2>&1; }
-theirs() { virsh -q -c qemu:///system "$@" 2>&1; }
+ours() { bounded virsh -q -c "$uri" "$@" 2>&1; }
+theirs() { bounded virsh -q -c qemu:///system "$@" 2>&1; }
 # Both listen when they answer.
 for one in ours theirs; do
     timeout 60 sh -c 'until virsh -q -c "$0" uri >/dev/null 2>&1; do :; done' \
@@ -39,7 +46,7 @@ ours vol-upload a.img "$place/up" --pool images --sparse
 ours vol-delete a.img images
 
 # Of their daemon, by ours.
-/usr/bin/python3 "$3" "$uri" "$place" | grep -v by-python
+bounded /usr/bin/python3 "$3" "$uri" "$place" | grep -v by-python
 
 cat >"$place/guest.xml" <<'XML'
 <domain type='qemu'><name>guest</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='q35'>hvm</type></os>
@@ -55,4 +62,4 @@ timeout 60 sh -c 'while virsh -q -c qemu:///system uri >/dev/null 2>&1; do :; do
 ours net-list --all
 ours list --all
 kill "$daemon"
-wait "$daemon"
+bounded tail --pid "$daemon" --follow /dev/null

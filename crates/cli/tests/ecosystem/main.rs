@@ -233,8 +233,8 @@ fn calls_are_forwarded_to_a_libvirtd() {
     fs::create_dir(&place).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let data = here.join("test_data/ecosystem");
-    let output = Command::new("unshare")
-        .args(["--net", "--"])
+    let output = Command::new("timeout")
+        .args(["--kill-after", "5", "300", "unshare", "--net", "--kill-child", "--fork", "--"])
         .arg(here.join("../../scripts/private_libvirt.sh"))
         .arg("sh")
         .arg(data.join("forward.sh"))
@@ -244,6 +244,8 @@ fn calls_are_forwarded_to_a_libvirtd() {
         .stdin(Stdio::null())
         .output()
         .unwrap();
+    // Shown where the test fails.
+    eprint!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout);
     let said: String =
         said.lines().filter(|line| !line.is_empty()).map(|line| line.trim_end().to_owned() + "\n").collect();

@@ -88,6 +88,10 @@ const VOLATILE: &[(&str, &str, &str)] = &[
     ("freecell", r"(?m)^((?:\s*\d+|Total): +)\d+ KiB$", "${1}KIB KiB"),
     ("pool-dumpxml", r"<(allocation|available) unit='bytes'>\d+", "<${1} unit='bytes'>BYTES"),
     ("vcpuinfo", r"(?m)^(CPU: +)\d+$", "${1}NUMBER"),
+    // A host that is itself a guest is given memory and loses it while it runs.
+    ("nodeinfo", r"(?m)^(Memory size: +)\d+ KiB$", "${1}KIB KiB"),
+    ("nodememstats", r"(?m)^(total *: +)\d+ KiB$", "${1}KIB KiB"),
+    ("capabilities", r"<(memory|pages) unit='KiB'( size='4')?>\d+", "<${1} unit='KiB'${2}>KIB"),
     // A processor's clock follows its load, and each lab's kernel measures it anew.
     ("nodeinfo", r"(?m)^(CPU frequency: +)\d+ MHz$", "${1}NUMBER MHz"),
     // How far a small file's blocks have reached the disk.

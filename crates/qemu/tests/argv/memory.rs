@@ -227,9 +227,11 @@ fn fit_to_this_machine(domain: &mut Domain, kind: DomainKind, directory: &Path) 
     domain.features.hyperv = None;
     domain.devices.emulator = Some("qemu-system-x86_64".to_owned());
     if let Some(cpu) = &mut domain.cpu
-        && cpu.mode == Some(CpuMode::HostPassthrough)
+        && matches!(cpu.mode, Some(CpuMode::HostPassthrough | CpuMode::Maximum))
     {
-        cpu.mode = Some(CpuMode::Maximum);
+        // A KVM in a virtual machine may offer more than it takes; the model adds no memory.
+        cpu.mode = Some(CpuMode::HostModel);
+        cpu.migratable = None;
     }
     if domain.os.firmware.take().is_some() || domain.os.loader.is_some() {
         let chip = |name: &str, size: u64| {
